@@ -1,0 +1,3 @@
+//! The meshnet client.
+
+fn main() {}

@@ -1,0 +1,5 @@
+//! The meshnet daemon.
+
+mod link;
+
+fn main() {}

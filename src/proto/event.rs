@@ -1,0 +1,219 @@
+//! What comes out of a node besides packets: events for an operator, reasons for every packet that went nowhere, and the
+//! snapshot of its state.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use crate::key::PublicKey;
+use crate::link::{Class, LinkAddr, LinkId};
+
+/// Something an operator would be told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Event {
+    /// A session with the peer is established, where there was none.
+    PeerUp {
+        /// Which peer.
+        peer: PublicKey,
+    },
+    /// The peer's session ended, and no other took its place.
+    PeerDown {
+        /// Which peer.
+        peer: PublicKey,
+    },
+    /// A peer whose session stands got new keys.
+    Rekeyed {
+        /// Which peer.
+        peer: PublicKey,
+    },
+    /// All tries of a handshake went unanswered.
+    HandshakeTimedOut {
+        /// Which peer.
+        peer: PublicKey,
+        /// How many initiations were sent.
+        attempts: u32,
+    },
+    /// A handshake message from a peer's endpoint did not authenticate: another key there than configured?
+    HandshakeRefused {
+        /// Which peer's endpoint it came from.
+        peer: PublicKey,
+    },
+    /// The hour's airtime is spent: nothing but handshakes leaves before `until`.
+    AirtimeExhausted {
+        /// Which link.
+        link: LinkId,
+        /// When there will be some again.
+        until: Instant,
+    },
+    /// The link refuses to carry what we send to this address, for lack of its key.
+    NoRadioKey {
+        /// Which link.
+        link: LinkId,
+        /// To whom.
+        to: LinkAddr,
+    },
+}
+
+/// Why a packet was not delivered. Each is counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum DropReason {
+    /// From the interface: no Ethernet frame, or its headers contradict each other.
+    MalformedFrame,
+    /// From the interface: multicast or broadcast that no radio should carry.
+    Noise,
+    /// From the interface: no peer's AllowedIPs contain the destination (answered by ICMP unreachable).
+    NoRoute,
+    /// From the interface: longer than the interface's MTU, or than fragments can carry.
+    TooBig,
+    /// No link reaches the peer at present.
+    NoPath,
+    /// The peer's wait queue for a handshake is full: the oldest gave way.
+    HandshakeBacklog,
+    /// The handshake that it waited for came to nothing.
+    HandshakeTimeout,
+    /// The version 1 peer did not answer for its MAC address.
+    Unresolved,
+    /// A retransmission of a TCP segment that still waits here, or cannot have been answered yet.
+    TcpDuplicate,
+    /// A TCP acknowledgement that a newer one made needless.
+    AckSuperseded,
+    /// The queue of its flow was full: the oldest gave way.
+    QueueOverflow,
+    /// It waited for longer than is useful.
+    Expired,
+    /// The link went down before it left.
+    LinkDown,
+    /// The link refused it.
+    Refused,
+    /// From a link: the sender is nobody's endpoint.
+    UnknownSender,
+    /// From a link: no datagram of the protocol.
+    MalformedDatagram,
+    /// From a link: a fragment that contradicts the ones before it, or whose message expired or was evicted.
+    BadFragment,
+    /// From a link: no session to open it with.
+    NoSession,
+    /// From a link: it did not authenticate.
+    Unauthentic,
+    /// From a link: its counter was seen before, or is too old to know.
+    Replayed,
+    /// From a link: a handshake message that did not authenticate, or answers nothing of ours.
+    BadHandshake,
+    /// From a link: more handshakes than are answered.
+    HandshakeFlood,
+    /// From a link: authentic, but what is inside is no frame.
+    MalformedInner,
+    /// From a link: the inner source address is not one of the peer's.
+    SpoofedSource,
+    /// From a link: authentic, for none of our addresses and nothing that we route.
+    NotForUs,
+}
+
+impl DropReason {
+    /// Returns the name in logs, status and D-Bus: lower case with hyphens.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::MalformedFrame => "malformed-frame",
+            Self::Noise => "noise",
+            Self::NoRoute => "no-route",
+            Self::TooBig => "too-big",
+            Self::NoPath => "no-path",
+            Self::HandshakeBacklog => "handshake-backlog",
+            Self::HandshakeTimeout => "handshake-timeout",
+            Self::Unresolved => "unresolved",
+            Self::TcpDuplicate => "tcp-duplicate",
+            Self::AckSuperseded => "ack-superseded",
+            Self::QueueOverflow => "queue-overflow",
+            Self::Expired => "expired",
+            Self::LinkDown => "link-down",
+            Self::Refused => "refused",
+            Self::UnknownSender => "unknown-sender",
+            Self::MalformedDatagram => "malformed-datagram",
+            Self::BadFragment => "bad-fragment",
+            Self::NoSession => "no-session",
+            Self::Unauthentic => "unauthentic",
+            Self::Replayed => "replayed",
+            Self::BadHandshake => "bad-handshake",
+            Self::HandshakeFlood => "handshake-flood",
+            Self::MalformedInner => "malformed-inner",
+            Self::SpoofedSource => "spoofed-source",
+            Self::NotForUs => "not-for-us",
+        }
+    }
+}
+
+/// How many packets went nowhere, by reason.
+pub type Drops = BTreeMap<DropReason, u64>;
+
+/// What traffic took, in one direction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Traffic {
+    /// Inner packets.
+    pub packets: u64,
+    /// Bytes of inner IP packets.
+    pub bytes: u64,
+    /// Datagrams on links, handshakes and fragments included.
+    pub datagrams: u64,
+    /// Air that these datagrams take, by the link's price list.
+    pub airtime: Duration,
+}
+
+/// Where a peer's session stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SessionState {
+    /// No session, none wanted.
+    Idle,
+    /// No session yet; a handshake is under way.
+    Handshaking,
+    /// There is a session.
+    Established,
+}
+
+/// A peer at one moment.
+#[derive(Debug, Clone)]
+pub struct PeerSnapshot {
+    /// Its identity.
+    pub public_key: PublicKey,
+    /// Where its session stands.
+    pub state: SessionState,
+    /// When the last handshake completed.
+    pub last_handshake: Option<Instant>,
+    /// When the last authentic packet came.
+    pub last_seen: Option<Instant>,
+    /// The endpoint that it was last heard from or is sent to.
+    pub endpoint: Option<(LinkId, LinkAddr)>,
+    /// What we sent.
+    pub sent: Traffic,
+    /// What we received.
+    pub received: Traffic,
+    /// Frames that wait for a session or for an address.
+    pub waiting: usize,
+}
+
+/// A link at one moment.
+#[derive(Debug, Clone)]
+pub struct LinkSnapshot {
+    /// Which link.
+    pub link: LinkId,
+    /// Whether it is up.
+    pub up: bool,
+    /// Datagrams that wait in our queue, by class.
+    pub queued: BTreeMap<Class, usize>,
+    /// Air used in the last hour as far as known, own packets and the carrier's.
+    pub airtime_used: Duration,
+    /// Air that may still be used now; `None` where air is free.
+    pub airtime_left: Option<Duration>,
+}
+
+/// A node at one moment.
+#[derive(Debug, Clone)]
+pub struct Snapshot {
+    /// Peers, in the order of the configuration.
+    pub peers: Vec<PeerSnapshot>,
+    /// Links, by number.
+    pub links: Vec<LinkSnapshot>,
+    /// Every packet that went nowhere.
+    pub drops: Drops,
+}

@@ -1,0 +1,19 @@
+//! The meshnet protocol core.
+//!
+//! Sans-IO: nothing in this crate opens a socket, reads a clock or draws randomness. Time comes in as the last argument,
+//! chance as a seed, and whatever is to be done comes out of a `poll_*` method. The same inputs with the same seed give
+//! the same outputs, byte for byte; that is what the simulated worlds in `tests/sim` rest on.
+//!
+//! - [`Node`]: the whole machine, with its [`config`] and what it tells ([`event`]).
+//! - [`key`]: what a peer is.
+//! - [`link`]: what the core knows of a carrier, and the messages between the core and a link's driver.
+//! - [`meshtastic`]: the client API of a Meshtastic radio, and the price of its air.
+
+pub mod config;
+pub mod event;
+pub mod key;
+pub mod link;
+pub mod meshtastic;
+mod node;
+
+pub use node::Node;

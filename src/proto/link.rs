@@ -1,0 +1,185 @@
+//! What the core knows of a link: what it can carry, what that costs, and what it says back.
+//!
+//! A *link* is a carrier that this host has. Its driver lives outside the core and speaks in two vocabularies only:
+//! it tells the core [`LinkEvent`]s, and it takes [`Transmit`]s. Life-cycle: `Down` (as born) → `Up(caps)` → any number
+//! of `Room`, `Refused`, `Spent` and further `Up` (the capabilities changed) → `Down`.
+//!
+//! Invariants: the core hands a link no more datagrams than its last [`LinkEvent::Room`] allows, none longer than its
+//! `mtu`, and none while it is down. The core never asks which technology a link is; an address is opaque to it but
+//! for order and equality.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// One link of this host; the shell numbers them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LinkId(pub u16);
+
+/// What kind of addresses a link reaches. Only drivers and configuration give it a meaning.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum AddrKind {
+    /// A Meshtastic node number.
+    Radio,
+}
+
+/// Where a peer is on one kind of link: opaque bytes with a kind.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LinkAddr {
+    kind: AddrKind,
+    bytes: [u8; 4],
+}
+
+impl LinkAddr {
+    /// The address of a Meshtastic node.
+    #[must_use]
+    pub const fn radio(node: u32) -> Self {
+        Self { kind: AddrKind::Radio, bytes: node.to_be_bytes() }
+    }
+
+    /// Returns which kind of link reaches this address.
+    #[must_use]
+    pub const fn kind(&self) -> AddrKind {
+        self.kind
+    }
+
+    /// Returns the Meshtastic node number, if this is one.
+    #[must_use]
+    pub const fn as_radio(&self) -> Option<u32> {
+        match self.kind {
+            AddrKind::Radio => Some(u32::from_be_bytes(self.bytes)),
+        }
+    }
+}
+
+impl fmt::Display for LinkAddr {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.kind {
+            AddrKind::Radio => write!(f, "!{:08x}", u32::from_be_bytes(self.bytes)),
+        }
+    }
+}
+
+impl fmt::Debug for LinkAddr {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// What a link promises.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LinkCaps {
+    /// The kind of endpoint that it reaches.
+    pub kind: AddrKind,
+    /// The longest datagram in bytes that it carries whole.
+    pub mtu: u16,
+    /// What sending costs.
+    pub airtime: Airtime,
+    /// Preference among links that reach a peer: lower is better.
+    pub cost: u32,
+    /// Datagrams arrive in the order sent, if at all.
+    pub ordered: bool,
+    /// One datagram can reach all neighbours.
+    pub broadcast: bool,
+}
+
+/// Whether sending takes a scarce, shared and legally limited medium.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Airtime {
+    /// It does not.
+    Free,
+    /// It does.
+    Metered(Metered),
+}
+
+/// The price list of a metered link.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Metered {
+    /// Microseconds of air that a datagram of `n` bytes takes, at index `n`, for every `n` up to the link's MTU.
+    pub price: Arc<[u32]>,
+    /// The mean wait for the medium before a datagram goes out, on an idle channel.
+    pub access: Duration,
+    /// How much air this host may take in any hour: the region's duty cycle, less what the carrier needs itself.
+    pub hourly: Duration,
+}
+
+impl Metered {
+    /// Returns the air that a datagram of `len` bytes takes; one over the MTU costs as much as the longest.
+    #[must_use]
+    pub fn airtime(&self, len: usize) -> Duration {
+        let at = len.min(self.price.len().saturating_sub(1));
+        Duration::from_micros(self.price.get(at).copied().unwrap_or(0).into())
+    }
+}
+
+/// What a driver tells the core about its link.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum LinkEvent {
+    /// The link works, with these capabilities; also sent when they change.
+    Up(LinkCaps),
+    /// The link works no longer. Everything handed to it and not refused may or may not have gone out.
+    Down,
+    /// The driver takes this many more datagrams as of now (absolute, not added to what it said before).
+    Room(u16),
+    /// The datagram with this token did not go out.
+    Refused {
+        /// [`Transmit::token`] of the refused datagram.
+        token: u64,
+        /// Why.
+        reason: Refusal,
+    },
+    /// How much air the carrier says that this host took in the hour that ends now, all its traffic together.
+    Spent(Duration),
+}
+
+/// Why a link did not carry a datagram.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// Longer than the link can carry after all.
+    TooLarge,
+    /// The carrier's own queue is full.
+    QueueFull,
+    /// The hour's airtime is spent.
+    DutyCycle,
+    /// The carrier limits the rate of such datagrams.
+    RateLimit,
+    /// The carrier cannot encrypt for that address yet; it (or its driver) is finding the key.
+    NoKey,
+    /// No way to that address, or the carrier gave up after its own retries.
+    Unreachable,
+    /// The carrier cannot send at all for the moment.
+    Disabled,
+}
+
+/// How urgent a datagram is; earlier is more urgent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Class {
+    /// A handshake: without it nothing else goes.
+    Handshake,
+    /// Address resolution for a version 1 peer, and other small things that unblock traffic.
+    Control,
+    /// Somebody waits for it.
+    Interactive,
+    /// The rest.
+    Bulk,
+}
+
+/// A datagram to hand to a link.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Transmit {
+    /// Through which link.
+    pub link: LinkId,
+    /// To whom.
+    pub to: LinkAddr,
+    /// The bytes, at most the link's MTU.
+    pub payload: Vec<u8>,
+    /// How urgent.
+    pub class: Class,
+    /// Earlier tries got no answer: the driver should reach as far as it can, whatever it costs.
+    pub far: bool,
+    /// Names this datagram in a later [`LinkEvent::Refused`].
+    pub token: u64,
+}

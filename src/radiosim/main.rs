@@ -1,0 +1,3 @@
+//! Virtual Meshtastic radios: the command.
+
+fn main() {}
