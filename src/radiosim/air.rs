@@ -143,7 +143,12 @@ impl Air {
     }
 
     /// A host connects to a radio's client port; a TCP client is served at the port's next look, a serial one at once.
-    pub fn handle_client_connected(&mut self, radio: RadioId, transport: Transport, now: Instant) -> ClientId {
+    pub fn handle_client_connected(
+        &mut self,
+        radio: RadioId,
+        transport: Transport,
+        now: Instant,
+    ) -> ClientId {
         self.handle_timeout(now);
         self.next_client += 1;
         let id = ClientId { radio: radio.0, number: self.next_client };
@@ -242,8 +247,7 @@ impl Air {
 
     fn with_radio(&mut self, at: usize, act: impl FnOnce(&mut Radio, &mut Turn<'_>)) {
         let unix = self.unix();
-        let mut turn =
-            Turn { now: self.now, unix, chance: &mut self.chance, faults: &self.config.faults };
+        let mut turn = Turn { now: self.now, unix, chance: &mut self.chance, faults: &self.config.faults };
         act(&mut self.radios[at], &mut turn);
     }
 

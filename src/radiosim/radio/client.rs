@@ -33,9 +33,8 @@ const WARNING: i32 = 30;
 impl Radio {
     /// The poll: reads what the host sent, handles it; what there is to send goes out with [`serve_host`](Self::serve_host).
     pub(crate) fn poll_client_api(&mut self, turn: &mut Turn<'_>) {
-        let due = |session: &super::port::Session| {
-            !session.stalled && session.due.is_some_and(|at| at <= turn.now)
-        };
+        let due =
+            |session: &super::port::Session| !session.stalled && session.due.is_some_and(|at| at <= turn.now);
         if !self.port.session.as_ref().is_some_and(due) {
             return;
         }

@@ -23,9 +23,9 @@ const ONLY_NODES: u32 = 69421;
 /// Channels that every radio lists, used or not.
 const CHANNELS: usize = 8;
 /// Module configurations, all empty: each is one field of its message.
-const MODULES: std::ops::RangeInclusive<u32> = 1..=13;
+const MODULES: std::ops::RangeInclusive<u32> = 1..=16;
 /// A `FromRadio` of firmware 2.8 that older hosts do not know: the regions and their presets.
-const REGION_PRESETS: u32 = 18;
+const REGION_PRESETS: u32 = 19;
 const MODULE_CONFIG: u32 = 9;
 
 impl Radio {

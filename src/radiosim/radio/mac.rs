@@ -60,9 +60,7 @@ impl Radio {
         let window = scale(f64::from((snr - SNR.0) / (SNR.1 - SNR.0)));
         match self.config.role {
             Role::Router => turn.chance.below(2 * u64::from(window)),
-            Role::Client | Role::ClientMute => {
-                u64::from(2 * CW_MAX) + turn.chance.below(1 << window)
-            }
+            Role::Client | Role::ClientMute => u64::from(2 * CW_MAX) + turn.chance.below(1 << window),
         }
     }
 }

@@ -4,9 +4,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use meshnet_proto::meshtastic::message::mesh_packet::Payload;
-use meshnet_proto::meshtastic::message::{
-    Data, DeviceMetrics, MeshPacket, Telemetry, User, port, telemetry,
-};
+use meshnet_proto::meshtastic::message::{Data, DeviceMetrics, MeshPacket, Telemetry, User, port, telemetry};
 use prost::Message;
 
 use super::frame::{BROADCAST, Frame, Kind};

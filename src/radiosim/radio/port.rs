@@ -174,7 +174,9 @@ impl Port {
     /// Takes what the host sent since the last poll.
     pub(crate) fn take_input(&mut self) -> Vec<u8> {
         let id = self.session.as_ref().map(|session| session.id);
-        id.and_then(|id| self.pipes.get_mut(&id)).map(|pipe| std::mem::take(&mut pipe.input)).unwrap_or_default()
+        id.and_then(|id| self.pipes.get_mut(&id))
+            .map(|pipe| std::mem::take(&mut pipe.input))
+            .unwrap_or_default()
     }
 
     /// Sends bytes to the session's host.

@@ -26,10 +26,6 @@ impl TxQueue {
         self.items.len()
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.items.is_empty()
-    }
-
     pub(crate) fn front(&self) -> Option<&Queued> {
         self.items.first()
     }

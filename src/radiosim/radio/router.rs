@@ -146,7 +146,8 @@ impl Radio {
 
     /// Hands a frame to the radio interface.
     fn enqueue(&mut self, queued: Queued, turn: &mut Turn<'_>) -> i32 {
-        if self.config.region == meshnet_proto::meshtastic::airtime::Region::UNSET || !self.config.tx_enabled {
+        if self.config.region == meshnet_proto::meshtastic::airtime::Region::UNSET || !self.config.tx_enabled
+        {
             return TX_DISABLED;
         }
         if !self.queue.push(queued) {
@@ -249,7 +250,8 @@ impl Radio {
             if !waiting && !self.relay(frame, snr, turn) && frame.to == self.config.num && frame.want_ack {
                 self.send_ack(frame, 0, 0, turn);
             }
-        } else if !dupe.we_were_next_hop && self.config.role != Role::Router && frame.from != self.config.num {
+        } else if !dupe.we_were_next_hop && self.config.role != Role::Router && frame.from != self.config.num
+        {
             self.queue.cancel(frame.from, frame.id);
         }
     }
