@@ -27,14 +27,14 @@ fn directory() -> Result<PathBuf> {
     if let Some(dir) = std::env::var_os(DIR_VARIABLE) {
         return Ok(dir.into());
     }
-    build(false)
+    build(false, true)
 }
 
-/// Builds our programs, showing the compiler's progress, and returns the directory that they are in.
+/// Builds our programs, showing the compiler's progress unless `quiet`, and returns the directory that they are in.
 ///
 /// # Errors
 /// If they do not build.
-pub fn build(release: bool) -> Result<PathBuf> {
+pub fn build(release: bool, quiet: bool) -> Result<PathBuf> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
     command.current_dir(workspace()).args([
@@ -47,6 +47,9 @@ pub fn build(release: bool) -> Result<PathBuf> {
         "-p",
         "meshnet-radiosim",
     ]);
+    if quiet {
+        command.arg("--quiet");
+    }
     if release {
         command.arg("--release");
     }
