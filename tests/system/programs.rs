@@ -1,5 +1,6 @@
 //! Our own programs, built when first asked for.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::OnceLock;
@@ -35,8 +36,7 @@ fn directory() -> Result<PathBuf> {
 /// # Errors
 /// If they do not build.
 pub fn build(release: bool, quiet: bool) -> Result<PathBuf> {
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let mut command = Command::new(cargo);
+    let mut command = Command::new(cargo());
     command.current_dir(workspace()).args([
         "build",
         "--bins",
@@ -47,15 +47,23 @@ pub fn build(release: bool, quiet: bool) -> Result<PathBuf> {
         "-p",
         "meshnet-radiosim",
     ]);
-    if quiet {
-        command.arg("--quiet");
-    }
     if release {
         command.arg("--release");
     }
-    let built = command.status().context("running cargo")?;
-    ensure!(built.success(), "cargo build: {built}");
+    if quiet {
+        let built = command.output().context("running cargo")?;
+        ensure!(built.status.success(), "cargo build: {}", String::from_utf8_lossy(&built.stderr));
+    } else {
+        let built = command.status().context("running cargo")?;
+        ensure!(built.success(), "cargo build: {built}");
+    }
     let target =
         std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| workspace().join("target"), PathBuf::from);
     Ok(target.join(if release { "release" } else { "debug" }))
+}
+
+/// Returns the Cargo that runs us, or the one in the path.
+#[must_use]
+pub fn cargo() -> OsString {
+    std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into())
 }

@@ -27,7 +27,7 @@ const CONTROL: &str = "control";
 #[derive(Debug, Clone)]
 pub struct AirSpec {
     /// The modem preset's name.
-    pub preset: &'static str,
+    pub preset: String,
     /// The region's name.
     pub region: &'static str,
     /// The seed of all chance.
@@ -42,7 +42,7 @@ impl Default for AirSpec {
     /// The fastest preset, in a region without a duty cycle, whose radios talk of nothing by themselves.
     fn default() -> Self {
         Self {
-            preset: "SHORT_TURBO",
+            preset: "SHORT_TURBO".into(),
             region: "US",
             seed: 1,
             speed: 1.0,
@@ -163,7 +163,7 @@ impl Radiosim {
         let ledger = dir.join("air.jsonl");
         let mut command = Command::new(program("meshnet-radiosim")?);
         command.args(radios.iter().map(|(node, port)| port.option(*node)));
-        command.args(["--preset", air.preset, "--region", air.region]);
+        command.args(["--preset", &air.preset, "--region", air.region]);
         command.arg(format!("--seed={}", air.seed)).arg(format!("--speed={}", air.speed)).args(&air.more);
         command.arg("--control").arg(control.path().join(CONTROL)).arg("--ledger").arg(&ledger);
         let mut process = Process::start("radiosim", command, None, dir)?;
