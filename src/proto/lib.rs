@@ -14,6 +14,8 @@ pub mod event;
 pub mod key;
 pub mod link;
 pub mod meshtastic;
+
 mod node;
+pub mod v1;
 
 pub use node::Node;
