@@ -1,5 +1,3 @@
 //! The meshnet daemon.
 
-mod link;
-
 fn main() {}

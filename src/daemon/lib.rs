@@ -1,0 +1,3 @@
+//! The meshnet daemon as a library, for the daemon itself and for the tests of its parts.
+
+pub mod link;
