@@ -9,11 +9,19 @@
 //! - [`link`]: what the core knows of a carrier, and the messages between the core and a link's driver.
 //! - [`meshtastic`]: the client API of a Meshtastic radio, and the price of its air.
 
+mod budget;
 pub mod config;
 pub mod event;
+pub mod frame;
+mod icmp;
 pub mod key;
+mod limit;
 pub mod link;
 pub mod meshtastic;
+pub mod neighbour;
 mod node;
+mod route;
+pub mod v1;
 
+pub use neighbour::mac_of;
 pub use node::Node;
