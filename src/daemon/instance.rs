@@ -154,7 +154,7 @@ impl Instance {
     async fn run(&mut self, signals: &mut Signals) -> anyhow::Result<()> {
         loop {
             let more = self.drain()?;
-            self.timer.arm(self.node.poll_timeout(), self.store.retry_at());
+            self.timer.arm(self.node.poll_timeout(Instant::now()), self.store.retry_at());
             tokio::select! {
                 _ = signals.terminate.recv() => return self.stop("SIGTERM"),
                 _ = signals.interrupt.recv() => return self.stop("SIGINT"),
