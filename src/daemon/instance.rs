@@ -126,7 +126,7 @@ impl Instance {
         let started = Instant::now();
         let public_key = private_key.public();
         let unix_time = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let mut node = Node::new(config.core(private_key), random()?, unix_time, started)?;
+        let mut node = Node::new(&config.core(private_key), random()?, unix_time, started)?;
         let store = Store::open(state_path, &mut node)?;
         let (to_core, from_links) = mpsc::channel(FROM_LINKS_LEN);
         let mut links = Vec::new();
@@ -297,6 +297,7 @@ impl Instance {
     /// Ends: what must be durable is written, drivers stop when they are dropped, the kernel removes the interface.
     fn stop(&mut self, signal: &str) -> anyhow::Result<()> {
         info!(interface = self.config.tap_name, "stopping on {signal}");
+        self.node.close();
         if !self.store.save(&mut self.node, Instant::now()) {
             warn!("the state is not saved");
         }

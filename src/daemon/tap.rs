@@ -27,7 +27,7 @@ pub struct Opened {
 pub fn open(name: &str, mtu: u16) -> anyhow::Result<Opened> {
     let mut configuration = tun::Configuration::default();
     configuration.tun_name(name).layer(tun::Layer::L2).platform_config(|platform| {
-        platform.packet_information(false).ensure_root_privileges(false);
+        platform.ensure_root_privileges(false);
     });
     let device = tun::create(&configuration).with_context(|| {
         format!(
