@@ -41,6 +41,8 @@ pub struct Config {
     pub addresses: Vec<IpNet>,
     /// The interface's MTU in bytes.
     pub mtu: u16,
+    /// After how many messages a session is renewed.
+    pub rekey_after_messages: u64,
     /// The interface's name.
     pub tap_name: String,
     /// Whom to become after setup: a name or a number.
@@ -90,6 +92,7 @@ impl Config {
             private_key,
             addresses: self.addresses.clone(),
             mtu: self.mtu,
+            rekey_after_messages: self.rekey_after_messages,
             peers: self.peers.iter().map(|peer| peer.core.clone()).collect(),
         }
     }

@@ -126,7 +126,7 @@ impl Instance {
         let started = Instant::now();
         let public_key = private_key.public();
         let unix_time = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let mut node = Node::new(config.core(private_key), random()?, unix_time, started)?;
+        let mut node = Node::new(&config.core(private_key), random()?, unix_time, started)?;
         let store = Store::open(state_path, &mut node)?;
         let (to_core, from_links) = mpsc::channel(FROM_LINKS_LEN);
         let mut links = Vec::new();
@@ -154,7 +154,7 @@ impl Instance {
     async fn run(&mut self, signals: &mut Signals) -> anyhow::Result<()> {
         loop {
             let more = self.drain()?;
-            self.timer.arm(self.node.poll_timeout(), self.store.retry_at());
+            self.timer.arm(self.node.poll_timeout(Instant::now()), self.store.retry_at());
             tokio::select! {
                 _ = signals.terminate.recv() => return self.stop("SIGTERM"),
                 _ = signals.interrupt.recv() => return self.stop("SIGINT"),

@@ -102,6 +102,7 @@ fn build(
             key,
             addresses: interface.addresses.into_iter().map(|(_, address)| address).collect(),
             mtu,
+            rekey_after_messages: interface.rekey_after_messages,
             tap_name: interface.tap_name,
             run_as_user: interface.run_as_user,
             run_as_group: interface.run_as_group,

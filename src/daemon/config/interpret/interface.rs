@@ -1,6 +1,7 @@
 //! The `[Interface]` section.
 
 use ipnet::IpNet;
+use meshnet_proto::config::REKEY_AFTER_MESSAGES;
 
 use super::super::syntax::Section;
 use super::super::{DEFAULT_TAP_NAME, KeySource, value};
@@ -19,6 +20,7 @@ pub(super) const KEYS: &[&str] = &[
     "HopLimit",
     "RunAsUser",
     "RunAsGroup",
+    "RekeyAfterMessages",
 ];
 
 /// The least MTU of IPv4 (RFC 791).
@@ -31,6 +33,7 @@ pub(super) struct Interface {
     pub key: Option<KeySource>,
     pub addresses: Vec<(u32, IpNet)>,
     pub mtu: Option<(u32, u16)>,
+    pub rekey_after_messages: u64,
     pub tap_name: String,
     pub link: Option<Link>,
     pub run_as_user: Option<String>,
@@ -49,6 +52,7 @@ pub(super) fn read(section: &Section<'_>, findings: &mut Findings) -> Interface 
             let mtu = findings.take(entry, value::number(entry.value, MIN_MTU, MAX_MTU))?;
             Some((entry.line, mtu))
         }),
+        rekey_after_messages: rekey_after_messages(&entries, findings),
         tap_name: entries
             .one("TapName", findings)
             .and_then(|entry| findings.take(entry, value::tap_name(entry.value)))
@@ -106,6 +110,15 @@ fn addresses(entries: &Entries<'_, '_>, line: u32, findings: &mut Findings) -> V
         }
     }
     addresses
+}
+
+/// Fewer messages than the reference's keys may live for; more would be beyond what it accepts.
+fn rekey_after_messages(entries: &Entries<'_, '_>, findings: &mut Findings) -> u64 {
+    /// So few that a handshake's own messages would outnumber them make no session.
+    const LEAST: u16 = 16;
+    let entry = entries.one("RekeyAfterMessages", findings);
+    let number = entry.and_then(|entry| findings.take(entry, value::number(entry.value, LEAST, u16::MAX)));
+    number.map_or(REKEY_AFTER_MESSAGES, u64::from)
 }
 
 /// A user or group; an empty value is none. Whether it exists is known where the daemon runs, not here.

@@ -1,0 +1,545 @@
+//! The queue in front of a link: who is next, and what need not go at all.
+//!
+//! Frames wait here unsealed, so that whatever leaves is sealed with the newest keys and a dropped frame costs no counter.
+//!
+//! **Fairness** is start-time fair queueing on two levels, counted in air: first between peers, then between the flows of
+//! the peer. Each has a tag, the air it had so far; the smallest tag is next and is raised by what it sends. Whoever was
+//! silent starts at the tag being served, so a sparse flow goes before every busy one and nobody saves up. A packet that
+//! somebody waits for ([`Class::Interactive`]) is charged a quarter.
+//!
+//! **Needless packets.** A TCP segment that still waits when it comes again takes the old one's place; one that has left
+//! so recently that no answer can be back yet is dropped; an acknowledgement that a later one covers is dropped. None of
+//! this changes what the two ends of the connection agree on, it only saves air.
+//!
+//! Invariants: at most [`MAX_FLOW`] frames of a flow and [`MAX_FRAMES`] in all; no frame is returned after its time.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::net::IpAddr;
+use std::time::{Duration, Instant};
+
+use crate::event::{DropReason, Drops};
+use crate::frame::{Frame, Inner, Packet, Tcp, tcp_flag};
+use crate::link::Class;
+
+/// Frames of one flow that may wait.
+pub const MAX_FLOW: usize = 32;
+/// Frames that may wait in all.
+pub const MAX_FRAMES: usize = 256;
+/// An IP packet up to this length is small enough to be somebody's keystroke or question.
+const SMALL: usize = 128;
+/// TCP segments that have left and are remembered, per flow.
+const REMEMBERED: usize = 16;
+/// Idle flows whose tags and segments are remembered.
+const MAX_IDLE_FLOWS: usize = 64;
+
+/// Which peer, by its place in the node.
+pub type PeerIndex = usize;
+
+/// What makes packets one conversation: addresses, protocol, ports.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct FlowId {
+    source: IpAddr,
+    destination: IpAddr,
+    protocol: u8,
+    ports: (u16, u16),
+}
+
+impl FlowId {
+    fn of(packet: &Packet<'_>) -> Self {
+        Self {
+            source: packet.source,
+            destination: packet.destination,
+            protocol: packet.protocol,
+            ports: packet.ports().unwrap_or((0, 0)),
+        }
+    }
+}
+
+/// A frame that waits, with what the queue needs to know of it.
+#[derive(Debug, Clone)]
+pub struct Entry {
+    /// The frame, as it will be sealed.
+    pub frame: Vec<u8>,
+    /// How urgent it is.
+    pub class: Class,
+    /// When it is of no more use.
+    pub expires: Instant,
+    flow: Option<FlowId>,
+    tcp: Option<Tcp>,
+}
+
+impl Entry {
+    /// Makes an entry of a frame, and finds its class and flow.
+    #[must_use]
+    pub fn new(frame: Vec<u8>, expires: Instant) -> Self {
+        let (mut class, mut flow, mut tcp) = (Class::Control, None, None);
+        if let Ok(Frame { inner: Inner::Ip(packet), .. }) = Frame::parse(&frame) {
+            class = classify(&packet);
+            flow = Some(FlowId::of(&packet));
+            tcp = packet.tcp();
+        }
+        Self { frame, class, expires, flow, tcp }
+    }
+
+    fn is_expired(&self, now: Instant) -> bool {
+        self.expires <= now
+    }
+}
+
+/// Small packets and those marked for low delay (EF, CS4 and above; RFC 4594) are interactive.
+fn classify(packet: &Packet<'_>) -> Class {
+    const CS4: u8 = 32;
+    if packet.dscp >= CS4 || packet.bytes.len() <= SMALL { Class::Interactive } else { Class::Bulk }
+}
+
+#[derive(Debug, Default)]
+struct Flow {
+    entries: VecDeque<Entry>,
+    tag: Duration,
+    /// Segments that have left: sequence, length, when.
+    sent: VecDeque<(u32, u32, Instant)>,
+}
+
+#[derive(Debug, Default)]
+struct Share {
+    flows: BTreeMap<Option<FlowId>, Flow>,
+    tag: Duration,
+    /// The tag of the flow served last.
+    clock: Duration,
+    waiting: usize,
+}
+
+/// The queue. See the module's introduction.
+#[derive(Debug, Default)]
+pub struct Queue {
+    shares: BTreeMap<PeerIndex, Share>,
+    /// The tag of the peer served last.
+    clock: Duration,
+    len: usize,
+}
+
+impl Queue {
+    /// Returns how many frames wait.
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Returns how many frames wait, by class.
+    #[must_use]
+    pub fn by_class(&self) -> BTreeMap<Class, usize> {
+        let mut counts = BTreeMap::new();
+        let flows = self.shares.values().flat_map(|share| share.flows.values());
+        for entry in flows.flat_map(|flow| &flow.entries) {
+            *counts.entry(entry.class).or_default() += 1;
+        }
+        counts
+    }
+
+    /// Takes a frame for a peer. `answer_time`: how soon after a segment left its answer can be here.
+    pub fn push(
+        &mut self,
+        peer: PeerIndex,
+        entry: Entry,
+        answer_time: Duration,
+        drops: &mut Drops,
+        now: Instant,
+    ) {
+        let share = self.shares.entry(peer).or_default();
+        if share.waiting == 0 {
+            share.tag = share.tag.max(self.clock);
+        }
+        let flow = share.flows.entry(entry.flow).or_default();
+        if flow.entries.is_empty() {
+            flow.tag = flow.tag.max(share.clock);
+        }
+        let before = flow.entries.len();
+        flow.push(entry, answer_time, drops, now);
+        let after = flow.entries.len();
+        share.waiting = share.waiting + after - before;
+        self.len = self.len + after - before;
+        if self.len > MAX_FRAMES {
+            self.drop_from_longest(drops);
+        }
+    }
+
+    /// Returns the next frame of a class no less urgent than `least`, and its peer, charging what `price` says.
+    pub fn pop(
+        &mut self,
+        least: Class,
+        price: impl Fn(usize) -> Duration,
+        drops: &mut Drops,
+        now: Instant,
+    ) -> Option<(PeerIndex, Entry)> {
+        loop {
+            let (peer, flow_id) = self.next_flow(least)?;
+            let share = self.shares.get_mut(&peer).expect("just found");
+            let flow = share.flows.get_mut(&flow_id).expect("just found");
+            let entry = flow.entries.pop_front().expect("the next flow is not empty");
+            self.len -= 1;
+            share.waiting -= 1;
+            if entry.is_expired(now) {
+                count(drops, DropReason::Expired);
+                continue;
+            }
+            let cost = charge(entry.class, price(entry.frame.len()));
+            self.clock = share.tag;
+            share.clock = flow.tag;
+            flow.tag += cost;
+            share.tag += cost;
+            if let Some(tcp) = entry.tcp {
+                flow.remember(&tcp, now);
+            }
+            share.prune();
+            return Some((peer, entry));
+        }
+    }
+
+    /// Returns the class and length of what [`Self::pop`] would return, if nothing has expired.
+    #[must_use]
+    pub fn peek(&self, least: Class) -> Option<(Class, usize)> {
+        let (peer, flow) = self.next_flow(least)?;
+        let entry = self.shares.get(&peer)?.flows.get(&flow)?.entries.front()?;
+        Some((entry.class, entry.frame.len()))
+    }
+
+    /// Drops what is of no more use.
+    pub fn expire(&mut self, drops: &mut Drops, now: Instant) {
+        for share in self.shares.values_mut() {
+            for flow in share.flows.values_mut() {
+                let before = flow.entries.len();
+                flow.entries.retain(|entry| !entry.is_expired(now));
+                let gone = before - flow.entries.len();
+                share.waiting -= gone;
+                self.len -= gone;
+                for _ in 0..gone {
+                    count(drops, DropReason::Expired);
+                }
+            }
+        }
+    }
+
+    /// Returns when the first frame expires.
+    #[must_use]
+    pub fn next_expiry(&self) -> Option<Instant> {
+        let flows = self.shares.values().flat_map(|share| share.flows.values());
+        flows.flat_map(|flow| &flow.entries).map(|entry| entry.expires).min()
+    }
+
+    /// Returns whether frames of a peer wait.
+    #[must_use]
+    pub fn has_peer(&self, peer: PeerIndex) -> bool {
+        self.shares.get(&peer).is_some_and(|share| share.waiting > 0)
+    }
+
+    fn next_flow(&self, least: Class) -> Option<(PeerIndex, Option<FlowId>)> {
+        let urgent = |flow: &Flow| flow.entries.front().is_some_and(|entry| entry.class <= least);
+        let busy =
+            self.shares.iter().filter(|(_, share)| share.waiting > 0 && share.flows.values().any(urgent));
+        let (peer, share) = busy.min_by_key(|(_, share)| share.tag)?;
+        // Ties go to what is more urgent.
+        let key = |(_, flow): &(&Option<FlowId>, &Flow)| (flow.tag, flow.entries.front().map(|e| e.class));
+        let busy = share.flows.iter().filter(|(_, flow)| urgent(flow));
+        busy.min_by_key(key).map(|(id, _)| (*peer, *id))
+    }
+
+    fn drop_from_longest(&mut self, drops: &mut Drops) {
+        let flows = self.shares.values_mut().flat_map(|share| {
+            let waiting = &mut share.waiting;
+            share.flows.values_mut().max_by_key(|flow| flow.entries.len()).map(|flow| (waiting, flow))
+        });
+        if let Some((waiting, flow)) = flows.max_by_key(|(_, flow)| flow.entries.len()) {
+            flow.entries.pop_front();
+            *waiting -= 1;
+            self.len -= 1;
+            count(drops, DropReason::QueueOverflow);
+        }
+    }
+}
+
+impl Flow {
+    fn push(&mut self, entry: Entry, answer_time: Duration, drops: &mut Drops, now: Instant) {
+        if let Some(tcp) = entry.tcp {
+            if let Some(waiting) = self.waiting_copy(&tcp) {
+                // The newer copy bears the newer acknowledgement and timestamp.
+                waiting.frame = entry.frame;
+                waiting.tcp = entry.tcp;
+                return count(drops, DropReason::TcpDuplicate);
+            }
+            if self.cannot_be_answered_yet(&tcp, answer_time, now) {
+                return count(drops, DropReason::TcpDuplicate);
+            }
+            self.drop_covered_acks(&tcp, drops);
+        }
+        self.entries.push_back(entry);
+        if self.entries.len() > MAX_FLOW {
+            self.entries.pop_front();
+            count(drops, DropReason::QueueOverflow);
+        }
+    }
+
+    fn waiting_copy(&mut self, tcp: &Tcp) -> Option<&mut Entry> {
+        self.entries.iter_mut().find(|entry| entry.tcp.is_some_and(|waiting| is_same_segment(&waiting, tcp)))
+    }
+
+    fn cannot_be_answered_yet(&self, tcp: &Tcp, answer_time: Duration, now: Instant) -> bool {
+        tcp.length > 0
+            && tcp.flags & tcp_flag::RST == 0
+            && self.sent.iter().any(|&(sequence, length, at)| {
+                (sequence, length) == (tcp.sequence, tcp.length)
+                    && now.saturating_duration_since(at) < answer_time
+            })
+    }
+
+    /// A pure acknowledgement goes when a newer one, or a segment that says as much, comes behind it.
+    fn drop_covered_acks(&mut self, newer: &Tcp, drops: &mut Drops) {
+        if newer.flags & tcp_flag::ACK == 0 {
+            return;
+        }
+        self.entries.retain(|entry| {
+            let covered = entry.tcp.is_some_and(|waiting| {
+                let carried = newer.length > 0 && newer.acknowledgement == waiting.acknowledgement;
+                waiting.is_pure_ack() && (carried || newer.acknowledges_more_than(&waiting))
+            });
+            if covered {
+                count(drops, DropReason::AckSuperseded);
+            }
+            !covered
+        });
+    }
+
+    fn remember(&mut self, tcp: &Tcp, now: Instant) {
+        if tcp.length > 0 {
+            self.sent.retain(|(sequence, ..)| *sequence != tcp.sequence);
+            self.sent.push_back((tcp.sequence, tcp.length, now));
+            if self.sent.len() > REMEMBERED {
+                self.sent.pop_front();
+            }
+        }
+    }
+}
+
+impl Share {
+    /// Forgets idle flows, first those that would start at the clock anyway.
+    fn prune(&mut self) {
+        let idle = |flow: &Flow| flow.entries.is_empty();
+        while self.flows.values().filter(|flow| idle(flow)).count() > MAX_IDLE_FLOWS {
+            let oldest = self.flows.iter().filter(|(_, flow)| idle(flow)).min_by_key(|(_, flow)| flow.tag);
+            let Some(id) = oldest.map(|(id, _)| *id) else { return };
+            self.flows.remove(&id);
+        }
+    }
+}
+
+fn is_same_segment(a: &Tcp, b: &Tcp) -> bool {
+    const IDENTITY: u8 = tcp_flag::SYN | tcp_flag::FIN | tcp_flag::RST;
+    let same = (a.sequence, a.length, a.flags & IDENTITY) == (b.sequence, b.length, b.flags & IDENTITY);
+    same && b.length > 0
+}
+
+fn charge(class: Class, price: Duration) -> Duration {
+    match class {
+        Class::Interactive => price / 4,
+        Class::Handshake | Class::Control => Duration::ZERO,
+        Class::Bulk => price,
+    }
+}
+
+/// Counts a packet that goes nowhere.
+pub fn count(drops: &mut Drops, reason: DropReason) {
+    *drops.entry(reason).or_default() += 1;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::frame::{ether_type, ethernet, protocol};
+
+    const SECOND: Duration = Duration::from_secs(1);
+    const ANSWER: Duration = Duration::from_secs(3);
+
+    /// A frame of `protocol` between port `port` here and one there, with `data` bytes.
+    fn frame(protocol: u8, port: u16, header: &[u8], data: usize) -> Vec<u8> {
+        let mut out = ethernet([2; 6], [2; 6], ether_type::IPV4);
+        let total = u16::try_from(20 + 4 + header.len() + data).unwrap().to_be_bytes();
+        out.extend([0x45, 0, total[0], total[1], 0, 0, 0, 0, 64, protocol, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2]);
+        out.extend(port.to_be_bytes());
+        out.extend([0, 80]);
+        out.extend(header);
+        out.extend(vec![0; data]);
+        out
+    }
+
+    fn udp(port: u16, data: usize) -> Vec<u8> {
+        frame(protocol::UDP, port, &[0; 4], data)
+    }
+
+    fn tcp(sequence: u32, acknowledgement: u32, flags: u8, data: usize) -> Vec<u8> {
+        let mut header = Vec::new();
+        header.extend(sequence.to_be_bytes());
+        header.extend(acknowledgement.to_be_bytes());
+        header.extend([0x50, flags, 0, 0, 0, 0, 0, 0]);
+        frame(protocol::TCP, 1000, &header, data)
+    }
+
+    struct Bench {
+        queue: Queue,
+        drops: Drops,
+        now: Instant,
+    }
+
+    impl Bench {
+        fn new() -> Self {
+            Self { queue: Queue::default(), drops: Drops::new(), now: crate::testing::start() }
+        }
+
+        fn push(&mut self, peer: PeerIndex, frame: Vec<u8>) {
+            let entry = Entry::new(frame, self.now + 60 * SECOND);
+            self.queue.push(peer, entry, ANSWER, &mut self.drops, self.now);
+        }
+
+        fn pop(&mut self) -> Option<(PeerIndex, Vec<u8>)> {
+            let price = |len| Duration::from_millis(u64::try_from(len).unwrap() * 10);
+            self.queue
+                .pop(Class::Bulk, price, &mut self.drops, self.now)
+                .map(|(peer, entry)| (peer, entry.frame))
+        }
+
+        fn drained(&mut self) -> usize {
+            std::iter::from_fn(|| self.pop()).count()
+        }
+
+        fn dropped(&self, reason: DropReason) -> u64 {
+            self.drops.get(&reason).copied().unwrap_or(0)
+        }
+    }
+
+    #[test]
+    fn a_keystroke_goes_before_a_backlog_of_bulk() {
+        let mut bench = Bench::new();
+        for _ in 0..20 {
+            bench.push(0, udp(1, 150));
+        }
+        bench.pop();
+        bench.push(0, udp(22, 10));
+        assert_eq!(bench.pop().unwrap().1, udp(22, 10));
+    }
+
+    #[test]
+    fn peers_share_the_air_equally_however_many_flows_they_have() {
+        let mut bench = Bench::new();
+        for flow in 0..6 {
+            for _ in 0..20 {
+                bench.push(0, udp(flow, 150));
+            }
+        }
+        for _ in 0..20 {
+            bench.push(1, udp(1, 150));
+        }
+        let of_peer_1 = (0..20).filter(|_| bench.pop().unwrap().0 == 1).count();
+        assert!((9..=11).contains(&of_peer_1), "{of_peer_1} of 20");
+    }
+
+    #[test]
+    fn a_flow_of_large_packets_gets_no_more_air_than_one_of_small_ones() {
+        let mut bench = Bench::new();
+        for _ in 0..30 {
+            bench.push(0, udp(1, 1000));
+            bench.push(0, udp(2, 200));
+        }
+        let mut air = [0, 0];
+        for _ in 0..20 {
+            let frame = bench.pop().unwrap().1;
+            air[usize::from(frame.len() < 500)] += frame.len();
+        }
+        assert!(air[0].abs_diff(air[1]) < 1100, "{air:?}");
+    }
+
+    #[test]
+    fn a_retransmission_takes_the_place_of_the_segment_that_still_waits() {
+        let mut bench = Bench::new();
+        bench.push(0, tcp(100, 1, tcp_flag::ACK, 150));
+        bench.push(0, tcp(100, 2, tcp_flag::ACK, 150));
+        assert_eq!(bench.pop().unwrap().1, tcp(100, 2, tcp_flag::ACK, 150));
+        assert_eq!((bench.drained(), bench.dropped(DropReason::TcpDuplicate)), (0, 1));
+    }
+
+    #[test]
+    fn a_retransmission_before_any_answer_can_be_here_is_dropped_and_a_later_one_is_not() {
+        let mut bench = Bench::new();
+        for _ in 0..2 {
+            bench.push(0, tcp(100, 1, tcp_flag::SYN, 0));
+            bench.pop();
+            bench.now += SECOND;
+        }
+        assert_eq!(bench.dropped(DropReason::TcpDuplicate), 1);
+        bench.now += 2 * SECOND;
+        bench.push(0, tcp(100, 1, tcp_flag::SYN, 0));
+        assert!(bench.pop().is_some());
+    }
+
+    #[test]
+    fn only_the_newest_acknowledgement_goes_but_repeated_ones_stay() {
+        let mut bench = Bench::new();
+        for acknowledgement in [10, 20, 30, 30, 30] {
+            bench.push(0, tcp(7, acknowledgement, tcp_flag::ACK, 0));
+        }
+        assert_eq!((bench.drained(), bench.dropped(DropReason::AckSuperseded)), (3, 2));
+        bench.push(0, tcp(7, 40, tcp_flag::ACK, 0));
+        bench.push(0, tcp(7, 40, tcp_flag::ACK, 5));
+        assert_eq!(bench.drained(), 1);
+    }
+
+    #[test]
+    fn nothing_is_returned_after_its_time() {
+        let mut bench = Bench::new();
+        bench.push(0, udp(1, 10));
+        bench.now += 60 * SECOND;
+        bench.push(0, udp(1, 20));
+        assert_eq!(bench.pop().unwrap().1, udp(1, 20));
+        assert_eq!(bench.dropped(DropReason::Expired), 1);
+    }
+
+    #[test]
+    fn the_queue_is_bounded_and_the_longest_flow_pays() {
+        let mut bench = Bench::new();
+        for peer in 0..20 {
+            for _ in 0..100 {
+                bench.push(peer, udp(1, 150));
+            }
+        }
+        assert_eq!(bench.queue.len(), MAX_FRAMES);
+        bench.push(20, udp(1, 10));
+        assert_eq!(bench.queue.len(), MAX_FRAMES);
+        assert!(bench.queue.has_peer(20));
+    }
+
+    #[test]
+    fn every_frame_comes_out_or_is_counted() {
+        use rand_core::{Rng as _, SeedableRng as _};
+        for seed in 0..30 {
+            let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(seed);
+            let (mut bench, mut pushed, mut popped) = (Bench::new(), 0, 0);
+            for _ in 0..3000 {
+                let random = rng.next_u32();
+                if random % 3 > 0 {
+                    pushed += 1;
+                    let data = (random >> 8) as usize % 200;
+                    match random >> 4 & 3 {
+                        0 => bench.push(random as usize >> 6 & 3, udp((random >> 16) as u16 & 7, data)),
+                        _ => {
+                            bench.push(0, tcp(random >> 16 & 15, random >> 20 & 15, tcp_flag::ACK, data & 3))
+                        }
+                    }
+                } else {
+                    popped += usize::from(bench.pop().is_some());
+                }
+                bench.now += Duration::from_millis(u64::from(random >> 24) * 4);
+            }
+            popped += bench.drained();
+            let dropped: u64 = bench.drops.values().sum();
+            assert_eq!(popped as u64 + dropped, pushed, "seed {seed}");
+            assert_eq!(bench.queue.len(), 0, "seed {seed}");
+        }
+    }
+}
