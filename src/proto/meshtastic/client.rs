@@ -305,8 +305,8 @@ impl Client {
             if self.flow.handle_timeout(now) {
                 self.ask(now);
             }
-            for node in self.radios.due_asks(now) {
-                self.ask_for_key(node, now);
+            for introduction in self.radios.due_introductions(now) {
+                self.introduce(introduction, now);
             }
             self.flush(now);
         }
