@@ -24,6 +24,9 @@ use crate::link::{Contact, LinkSpec};
 /// How many sections a file may have: far more than a radio channel can serve.
 const MAX_SECTIONS: usize = 1024;
 
+/// How many radios a host may have: one for each channel that a mesh can have, and more.
+const MAX_LINKS: usize = 16;
+
 /// Reads a configuration from its text; `name` is what messages call the file.
 ///
 /// # Errors
@@ -193,7 +196,16 @@ fn join_links(
     contacts: &[Contact],
     findings: &mut Findings,
 ) -> Vec<LinkSpec> {
-    let links: Vec<link::Link> = first.into_iter().chain(others).collect();
+    let mut links: Vec<link::Link> = first.into_iter().chain(others).collect();
+    if let Some(link) = links.get(MAX_LINKS) {
+        findings.error(
+            link.line,
+            "Connect",
+            format!("{} radios", links.len()),
+            format!("at most {MAX_LINKS}"),
+        );
+        links.truncate(MAX_LINKS);
+    }
     if links.is_empty()
         && !findings.has_line_error("MeshtasticConnect")
         && !findings.has_line_error("Connect")
