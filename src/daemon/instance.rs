@@ -297,6 +297,7 @@ impl Instance {
     /// Ends: what must be durable is written, drivers stop when they are dropped, the kernel removes the interface.
     fn stop(&mut self, signal: &str) -> anyhow::Result<()> {
         info!(interface = self.config.tap_name, "stopping on {signal}");
+        self.node.close();
         if !self.store.save(&mut self.node, Instant::now()) {
             warn!("the state is not saved");
         }

@@ -11,29 +11,25 @@
 //! have lost it: several datagrams that no session opens, or several frames sent and nothing heard for a while. Both are
 //! limited in rate, so that neither forged datagrams nor a silent receiver make us fill the air.
 
+mod sessions;
+
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use rand_chacha::ChaCha20Rng;
 use rand_core::Rng as _;
 
+use self::sessions::{Live, Offer, OpenedBy, Sessions};
 use crate::event::{DropReason, SessionState};
 use crate::key::PrivateKey;
 use crate::limit::Bucket;
 use crate::v1::handshake::{Attempt, Pair, respond};
-use crate::v1::session::{OpenError, Session};
-use crate::v1::wire::{Data, Init, RESPONSE_LEN, Response};
+use crate::v1::wire::{Data, Init, Response};
 
 /// A session is renewed at this age (the reference's figure).
 const REKEY_AFTER: Duration = Duration::from_secs(5 * 3600);
 /// The responder waits a little longer, so that the two sides do not renew at once.
 const RESPONDER_GRACE: Duration = Duration::from_secs(120);
-/// A session that could not be renewed is given up at this age.
-const REJECT_AFTER: Duration = Duration::from_secs(6 * 3600);
-/// And after so many messages beyond those that make it due.
-const REJECT_MESSAGES: u64 = 1 << 15;
-/// How long the previous session opens what comes late.
-const PREVIOUS_FOR: Duration = Duration::from_secs(30 * 60);
 /// Tries of a handshake; after a first failure fewer, for the peer is probably away.
 const TRIES: u32 = 5;
 const TRIES_WHEN_AWAY: u32 = 2;
@@ -42,8 +38,6 @@ const FAR_FROM_TRY: u32 = 2;
 /// Pause after a failed handshake, doubled by each further one.
 const COOLDOWN: Duration = Duration::from_secs(20);
 const MAX_COOLDOWN: Duration = Duration::from_secs(300);
-/// Offers that may wait for their proof at once.
-const MAX_OFFERS: usize = 3;
 /// Repetitions of a response to a repeated init.
 const MAX_REPEATS: u8 = 2;
 /// Ephemeral keys of answered inits that are remembered.
@@ -56,22 +50,6 @@ const PROVOKED: Bucket = Bucket::new(2, Duration::from_secs(60));
 const UNANSWERED: u32 = 3;
 const UNANSWERED_FOR: Duration = Duration::from_secs(15);
 const MAX_UNANSWERED_FOR: Duration = Duration::from_secs(3600);
-
-/// A session in use.
-#[derive(Debug)]
-struct Live {
-    session: Session,
-    since: Instant,
-    initiator: bool,
-}
-
-/// A session that we answered an init with, not proven yet.
-struct Offer {
-    live: Live,
-    ephemeral: [u8; 32],
-    response: [u8; RESPONSE_LEN],
-    repeats: u8,
-}
 
 /// A handshake under way.
 struct Handshake {
@@ -131,9 +109,7 @@ pub(super) struct Pki {
     rekey_messages: u64,
     /// Whether the peer is a meshnetd, once known.
     kin: Option<bool>,
-    current: Option<Live>,
-    previous: Option<Live>,
-    offers: VecDeque<Offer>,
+    sessions: Sessions,
     attempts: VecDeque<(Attempt, Instant)>,
     handshake: Option<Handshake>,
     cooldown: Option<Instant>,
@@ -146,7 +122,6 @@ pub(super) struct Pki {
     unopened: u32,
     silence: Option<Silence>,
     silence_for: Duration,
-    last_handshake: Option<Instant>,
     actions: VecDeque<Action>,
 }
 
@@ -157,9 +132,7 @@ impl Pki {
             lower,
             rekey_messages,
             kin: None,
-            current: None,
-            previous: None,
-            offers: VecDeque::new(),
+            sessions: Sessions::default(),
             attempts: VecDeque::new(),
             handshake: None,
             cooldown: None,
@@ -172,7 +145,6 @@ impl Pki {
             unopened: 0,
             silence: None,
             silence_for: UNANSWERED_FOR,
-            last_handshake: None,
             actions: VecDeque::new(),
         }
     }
@@ -182,13 +154,13 @@ impl Pki {
     }
 
     pub(super) const fn last_handshake(&self) -> Option<Instant> {
-        self.last_handshake
+        self.sessions.installed
     }
 
     pub(super) fn state(&self) -> SessionState {
-        if self.current.is_some() && !self.away {
+        if self.sessions.current.is_some() && !self.away {
             SessionState::Established
-        } else if self.handshake.is_some() || !self.offers.is_empty() {
+        } else if self.handshake.is_some() || !self.sessions.offers.is_empty() {
             SessionState::Handshaking
         } else {
             SessionState::Idle
@@ -210,7 +182,7 @@ impl Pki {
         if self.awaits_proof(pace, now) {
             return Readiness::Wait;
         }
-        let Some(current) = &self.current else {
+        let Some(current) = &self.sessions.current else {
             if cooling {
                 return Readiness::Away;
             }
@@ -239,8 +211,9 @@ impl Pki {
     /// Whether an offer is so fresh that its proof may be on its way, and frames should wait for it: because there is
     /// nothing else, or because the peer (not one of us) has let go of the session that we have.
     fn awaits_proof(&self, pace: Duration, now: Instant) -> bool {
-        let fresh = self.offers.back().is_some_and(|offer| now < offer.live.since + proof_time(pace));
-        fresh && (self.current.is_none() || self.kin == Some(false))
+        let fresh =
+            self.sessions.offers.back().is_some_and(|offer| now < offer.live.since + proof_time(pace));
+        fresh && (self.sessions.current.is_none() || self.kin == Some(false))
     }
 
     /// Whether an offer waits for proof that only our own question can bring.
@@ -250,12 +223,12 @@ impl Pki {
 
     /// Seals with the newest offer, to find out whether the peer has it too. Only for what may be lost.
     pub(super) fn seal_probe(&mut self, frame: &[u8]) -> Option<(u64, Vec<u8>)> {
-        self.offers.back_mut().map(|offer| offer.live.session.seal(frame))
+        self.sessions.offers.back_mut().map(|offer| offer.live.session.seal(frame))
     }
 
     /// Seals with the current session.
     pub(super) fn seal(&mut self, frame: &[u8], now: Instant) -> Option<(u64, Vec<u8>)> {
-        let current = self.current.as_mut()?;
+        let current = self.sessions.current.as_mut()?;
         let silence = self.silence.get_or_insert(Silence { since: now, frames: 0 });
         silence.frames += 1;
         Some(current.session.seal(frame))
@@ -268,31 +241,23 @@ impl Pki {
         })
     }
 
-    /// Opens a datagram with whichever session it belongs to; version 1 does not say which.
+    /// Opens a datagram with whichever session it belongs to.
     pub(super) fn open(&mut self, data: &Data<'_>, now: Instant) -> Result<Vec<u8>, DropReason> {
         self.expire(now);
-        let mut failure = DropReason::NoSession;
-        if let Some(current) = &mut self.current {
-            match current.session.open(data) {
-                Ok(frame) => return Ok(self.heard(frame)),
-                Err(OpenError::Replayed) => failure = DropReason::Replayed,
-                Err(OpenError::Unauthentic) => failure = DropReason::Unauthentic,
-            }
+        let first = self.sessions.current.is_none() || self.away;
+        let (frame, by) = self.sessions.open(data, now)?;
+        if by == OpenedBy::Offer {
+            self.handshake = None;
+            self.attempts.clear();
+            self.away = false;
+            self.actions.push_back(Action::Usable { first });
         }
-        for at in (0..self.offers.len()).rev() {
-            if let Ok(frame) = self.offers[at].live.session.open(data) {
-                self.take_offer(at, now);
-                return Ok(self.heard(frame));
-            }
-        }
-        if let Some(Ok(frame)) = self.previous.as_mut().map(|previous| previous.session.open(data)) {
-            return Ok(self.heard(frame));
-        }
-        Err(failure)
+        self.heard();
+        Ok(frame)
     }
 
     /// The peer lives, and its keys are ours.
-    fn heard(&mut self, frame: Vec<u8>) -> Vec<u8> {
+    fn heard(&mut self) {
         self.unopened = 0;
         if std::mem::take(&mut self.provocations) > 0 {
             self.provoked = PROVOKED;
@@ -301,35 +266,17 @@ impl Pki {
         self.silence_for = UNANSWERED_FOR;
         self.failures = 0;
         self.cooldown = None;
-        if std::mem::take(&mut self.away) && self.current.is_some() {
+        if std::mem::take(&mut self.away) && self.sessions.current.is_some() {
             self.handshake = None;
             self.actions.push_back(Action::Usable { first: true });
         }
-        frame
-    }
-
-    /// An offer is proven: it becomes current.
-    fn take_offer(&mut self, at: usize, now: Instant) {
-        let Some(offer) = self.offers.remove(at) else { return };
-        // What was offered before it is out of date; what was offered later may still be proven.
-        self.offers.drain(..at);
-        self.handshake = None;
-        self.attempts.clear();
-        self.install(offer.live, now);
-    }
-
-    fn install(&mut self, live: Live, now: Instant) {
-        let first = self.current.is_none() || self.away;
-        self.previous = self.current.replace(live).or_else(|| self.previous.take());
-        self.last_handshake = Some(now);
-        self.away = false;
-        self.actions.push_back(Action::Usable { first });
     }
 
     /// Takes note of a datagram that nothing opened: the peer may have other keys than we.
     pub(super) fn note_unopened(&mut self, pace: Duration, rng: &mut ChaCha20Rng, now: Instant) {
         self.unopened += 1;
-        let enough = if self.current.is_some() || !self.offers.is_empty() { UNOPENED } else { 1 };
+        let enough =
+            if self.sessions.current.is_some() || !self.sessions.offers.is_empty() { UNOPENED } else { 1 };
         if self.unopened < enough || self.handshake.is_some() || !self.provoked.take(now) {
             return;
         }
@@ -353,7 +300,7 @@ impl Pki {
         if !self.pair.is_authentic(init) {
             return Err(DropReason::BadHandshake);
         }
-        if let Some(offer) = self.offers.iter_mut().find(|offer| offer.ephemeral == init.ephemeral) {
+        if let Some(offer) = self.sessions.offers.iter_mut().find(|offer| offer.ephemeral == init.ephemeral) {
             if offer.repeats == MAX_REPEATS || !self.answers.take(now) {
                 return Err(DropReason::HandshakeFlood);
             }
@@ -390,11 +337,8 @@ impl Pki {
             self.seen.pop_front();
         }
         let response = response.emit();
-        let live = Live { session: Session::new(&keys), since: now, initiator: false };
-        self.offers.push_back(Offer { live, ephemeral: init.ephemeral, response, repeats: 0 });
-        if self.offers.len() > MAX_OFFERS {
-            self.offers.pop_front();
-        }
+        let live = Live::new(&keys, false, now);
+        self.sessions.offer(Offer { live, ephemeral: init.ephemeral, response, repeats: 0 });
         if let Some(handshake) = &mut self.handshake {
             handshake.next_at = now + proof_time(pace);
         }
@@ -424,8 +368,9 @@ impl Pki {
         if self.silence.take().is_some() {
             self.silence_for = (self.silence_for * 2).min(MAX_UNANSWERED_FOR);
         }
-        self.install(Live { session: Session::new(&keys), since: now, initiator: true }, now);
-        self.actions.push_back(Action::Prove);
+        let first = std::mem::take(&mut self.away) || self.sessions.current.is_none();
+        self.sessions.install(Live::new(&keys, true, now), now);
+        self.actions.extend([Action::Usable { first }, Action::Prove]);
         Ok(())
     }
 
@@ -471,8 +416,8 @@ impl Pki {
         self.cooldown = Some(now + pause.min(MAX_COOLDOWN));
         // A session that merely could not be renewed, while the peer is heard, goes on.
         let silent = self.silence.is_some_and(|silence| silence.frames >= UNANSWERED);
-        let lost = self.current.is_some() && silent && !self.away;
-        self.away = self.away || self.current.is_none() || silent;
+        let lost = self.sessions.current.is_some() && silent && !self.away;
+        self.away = self.away || self.sessions.current.is_none() || silent;
         self.actions.push_back(Action::Failed { tries, lost });
     }
 
@@ -486,32 +431,16 @@ impl Pki {
     /// When [`Self::handle_timeout`] is due: a retry, or keys to be forgotten.
     pub(super) fn deadline(&self) -> Option<(Instant, &'static str)> {
         let retry = self.handshake.as_ref().map(|handshake| (handshake.next_at, "handshake"));
-        let current = self.current.as_ref().map(|live| (live.since + REJECT_AFTER, "session end"));
-        let previous = self.last_handshake.filter(|_| self.previous.is_some());
-        let previous = previous.map(|at| (at + PREVIOUS_FOR, "old keys"));
-        let offer = self.offers.front().map(|offer| (offer.live.since + PREVIOUS_FOR, "old keys"));
-        [retry, current, previous, offer].into_iter().flatten().min()
+        retry.into_iter().chain(self.sessions.deadline()).min()
     }
 
     /// When frames that wait for an offer's proof have waited long enough.
     pub(super) fn proof_deadline(&self, pace: Duration) -> Option<Instant> {
-        self.offers.back().map(|offer| offer.live.since + proof_time(pace))
+        self.sessions.offers.back().map(|offer| offer.live.since + proof_time(pace))
     }
 
-    /// Forgets keys whose time is over.
     fn expire(&mut self, now: Instant) {
-        let over = |live: &Live| {
-            live.since + REJECT_AFTER <= now || live.session.sent() >= self.rekey_messages + REJECT_MESSAGES
-        };
-        if self.current.as_ref().is_some_and(over) {
-            self.current = None;
-        }
-        if self.last_handshake.is_none_or(|at| at + PREVIOUS_FOR <= now) {
-            self.previous = None;
-        }
-        while self.offers.front().is_some_and(|offer| offer.live.since + PREVIOUS_FOR <= now) {
-            self.offers.pop_front();
-        }
+        self.sessions.expire(self.rekey_messages, now);
     }
 }
 

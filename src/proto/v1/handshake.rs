@@ -275,8 +275,8 @@ mod tests {
                 respond_with_number(&of_responder, attempt.init(), &e_r, vector.responder_session).unwrap();
             assert_eq!(hex::encode(response.emit()), vector.response);
             let keys_i = attempt.finish(&of_initiator, &response).unwrap();
-            assert_eq!(hex::encode(&*keys_i.send), vector.initiator_to_responder_key);
-            assert_eq!(hex::encode(&*keys_i.receive), vector.responder_to_initiator_key);
+            assert_eq!(hex::encode(*keys_i.send), vector.initiator_to_responder_key);
+            assert_eq!(hex::encode(*keys_i.receive), vector.responder_to_initiator_key);
             assert_eq!((&keys_i.send, &keys_i.receive), (&keys_r.receive, &keys_r.send));
         }
     }
