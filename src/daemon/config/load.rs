@@ -11,6 +11,7 @@ use std::path::Path;
 use meshnet_proto::key::PrivateKey;
 use zeroize::Zeroizing;
 
+use super::value::Wrong;
 use super::{Config, ConfigError, KeySource, Severity, parse};
 
 /// The longest configuration in bytes: room for thousands of peers.
@@ -108,7 +109,7 @@ fn private_key(config: &Config, config_path: &Path) -> Result<PrivateKey, (u32, 
 }
 
 /// The bytes of a regular file or pipe, wiped when dropped, and who may read it.
-fn read(path: &Path, longest: u64) -> Result<(Zeroizing<Vec<u8>>, Metadata), (String, String)> {
+fn read(path: &Path, longest: u64) -> Result<(Zeroizing<Vec<u8>>, Metadata), Wrong> {
     let io = |error: std::io::Error| {
         (format!("cannot be read: {error}"), "a file that this user can read".to_owned())
     };
