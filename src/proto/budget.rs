@@ -44,6 +44,13 @@ impl Budget {
         }
     }
 
+    /// Gives back air that was booked but not used.
+    pub fn refund(&mut self, air: Duration) {
+        if let Some((_, used)) = self.buckets.back_mut() {
+            *used = used.saturating_sub(air);
+        }
+    }
+
     /// Takes the carrier's figure for the last hour.
     pub fn carrier_says(&mut self, total: Duration, now: Instant) {
         self.forget(now);
@@ -122,7 +129,7 @@ mod tests {
     #[test]
     fn no_hour_ever_holds_more_than_the_law_allows() {
         let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(5);
-        let start = Instant::now();
+        let start = crate::testing::start();
         let (mut budget, mut now, mut log) = (Budget::new(360 * SECOND), start, Vec::new());
         for _ in 0..20_000 {
             now += Duration::from_millis(u64::from(rng.next_u32() % 3000));
@@ -139,7 +146,7 @@ mod tests {
 
     #[test]
     fn what_bulk_leaves_is_there_for_a_handshake() {
-        let now = Instant::now();
+        let now = crate::testing::start();
         let mut budget = Budget::new(100 * SECOND);
         budget.spend(85 * SECOND, now);
         assert!(!budget.allows(Class::Bulk, SECOND, now));
@@ -151,7 +158,7 @@ mod tests {
 
     #[test]
     fn it_says_when_there_will_be_air() {
-        let now = Instant::now();
+        let now = crate::testing::start();
         let mut budget = Budget::new(100 * SECOND);
         budget.spend(60 * SECOND, now);
         budget.spend(25 * SECOND, now + 600 * SECOND);
@@ -163,7 +170,7 @@ mod tests {
 
     #[test]
     fn what_the_carrier_sends_by_itself_counts() {
-        let now = Instant::now();
+        let now = crate::testing::start();
         let mut budget = Budget::new(100 * SECOND);
         budget.spend(10 * SECOND, now);
         budget.carrier_says(50 * SECOND, now + SECOND);

@@ -20,8 +20,21 @@ pub mod link;
 pub mod meshtastic;
 pub mod neighbour;
 mod node;
+mod queue;
 mod route;
 pub mod v1;
 
 pub use neighbour::mac_of;
 pub use node::Node;
+
+#[cfg(test)]
+pub(crate) mod testing {
+    /// The instant at which a test's simulated time starts.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "an instant can only come from the clock; its value does not matter"
+    )]
+    pub(crate) fn start() -> std::time::Instant {
+        std::time::Instant::now()
+    }
+}

@@ -36,7 +36,7 @@ mod tests {
     #[test]
     fn a_burst_and_then_the_rate() {
         let mut bucket = Bucket::new(3, Duration::from_secs(10));
-        let start = Instant::now();
+        let start = crate::testing::start();
         let taken = |bucket: &mut Bucket, after| {
             (0..10).filter(|_| bucket.take(start + Duration::from_secs(after))).count()
         };

@@ -188,7 +188,7 @@ mod tests {
     #[test]
     fn pieces_come_together_in_any_order_and_with_repetitions() {
         let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(1);
-        let now = Instant::now();
+        let now = crate::testing::start();
         for len in [300, 1000, 1514, 5000] {
             let ciphertext: Vec<u8> = (0..len).map(|_| rng.next_u32().to_le_bytes()[0]).collect();
             let mut pieces = split(7, &ciphertext, &mut 9, 219).unwrap();
@@ -209,7 +209,7 @@ mod tests {
 
     #[test]
     fn a_piece_that_contradicts_the_first_one_changes_nothing() {
-        let now = Instant::now();
+        let now = crate::testing::start();
         let pieces = split(7, &[1; 400], &mut 9, 219).unwrap();
         let mut reassembler = Reassembler::default();
         reassembler.push(FROM, &fragment(&pieces[0]), now);
@@ -222,7 +222,7 @@ mod tests {
 
     #[test]
     fn a_lost_fragment_expires_the_message() {
-        let now = Instant::now();
+        let now = crate::testing::start();
         let pieces = split(7, &[1; 400], &mut 9, 219).unwrap();
         let mut reassembler = Reassembler::default();
         reassembler.push(FROM, &fragment(&pieces[0]), now);
@@ -232,7 +232,7 @@ mod tests {
 
     #[test]
     fn a_flood_of_first_fragments_takes_bounded_memory_and_harms_no_other_source() {
-        let now = Instant::now();
+        let now = crate::testing::start();
         let pieces = split(7, &[1; 400], &mut 9, 219).unwrap();
         let mut reassembler = Reassembler::default();
         reassembler.push(FROM, &fragment(&pieces[0]), now);

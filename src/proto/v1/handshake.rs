@@ -83,6 +83,12 @@ impl Attempt {
         Self::with_number(pair, ephemeral, number)
     }
 
+    /// Starts a handshake as another implementation would: with a session number of its own choosing.
+    #[cfg(test)]
+    pub(crate) fn foreign(pair: &Pair, ephemeral: PrivateKey, number: u32) -> Self {
+        Self::with_number(pair, ephemeral, number)
+    }
+
     fn with_number(pair: &Pair, ephemeral: PrivateKey, number: u32) -> Self {
         let public = *ephemeral.public().as_bytes();
         let init = Init { session: number, ephemeral: public, mac: pair.init_mac(number, &public) };
@@ -128,6 +134,16 @@ impl Attempt {
 pub fn respond(pair: &Pair, init: &Init, ephemeral: &PrivateKey) -> Result<(Response, Keys), HandshakeError> {
     let public = *ephemeral.public().as_bytes();
     respond_with_number(pair, init, ephemeral, pair.number(&public))
+}
+
+/// Answers as another implementation would: with a session number of its own choosing.
+#[cfg(test)]
+pub(crate) fn respond_as_foreign(
+    pair: &Pair,
+    init: &Init,
+    ephemeral: &PrivateKey,
+) -> Result<(Response, Keys), HandshakeError> {
+    respond_with_number(pair, init, ephemeral, !init.session)
 }
 
 fn respond_with_number(
@@ -259,8 +275,8 @@ mod tests {
                 respond_with_number(&of_responder, attempt.init(), &e_r, vector.responder_session).unwrap();
             assert_eq!(hex::encode(response.emit()), vector.response);
             let keys_i = attempt.finish(&of_initiator, &response).unwrap();
-            assert_eq!(hex::encode(&*keys_i.send), vector.initiator_to_responder_key);
-            assert_eq!(hex::encode(&*keys_i.receive), vector.responder_to_initiator_key);
+            assert_eq!(hex::encode(*keys_i.send), vector.initiator_to_responder_key);
+            assert_eq!(hex::encode(*keys_i.receive), vector.responder_to_initiator_key);
             assert_eq!((&keys_i.send, &keys_i.receive), (&keys_r.receive, &keys_r.send));
         }
     }

@@ -24,6 +24,8 @@ use crate::key::PresharedKey;
 
 /// How many counters are reserved at once: one write to disk for so many packets.
 pub const BLOCK: u64 = 1024;
+/// How far ahead of what was seen the stored runs reach.
+pub const AHEAD: u64 = 16;
 /// How far above a run's highest counter a counter still belongs to it.
 const REACH: u64 = 1 << 20;
 /// A peer's counter this close to ours makes us leap.
@@ -36,6 +38,8 @@ const MAX_RUNS: usize = 16;
 struct Run {
     first: u64,
     window: ReplayWindow,
+    /// The highest counter that is on disk as seen.
+    stored: u64,
 }
 
 impl Run {
@@ -87,10 +91,26 @@ impl Symmetric {
         self.reserved
     }
 
-    /// Returns the runs of seen counters, to be stored.
+    /// Returns the runs of seen counters, as first and highest of each.
     #[must_use]
     pub fn seen(&self) -> Vec<(u64, u64)> {
         self.runs.iter().map(|run| (run.first, run.highest())).collect()
+    }
+
+    /// Returns the runs as they are to be stored while more packets may come before the next time: [`AHEAD`] counters
+    /// more than were seen. Losing so many packets after a crash is better than opening one twice.
+    #[must_use]
+    pub fn seen_ahead(&mut self) -> Vec<(u64, u64)> {
+        for run in &mut self.runs {
+            run.stored = run.highest().saturating_add(AHEAD);
+        }
+        self.runs.iter().map(|run| (run.first, run.stored)).collect()
+    }
+
+    /// Returns whether counters were seen that what was stored last does not cover.
+    #[must_use]
+    pub fn outgrew_store(&self) -> bool {
+        self.runs.iter().any(|run| run.highest() > run.stored)
     }
 
     /// Goes on where an earlier life stopped: behind its reservation, with its seen counters.
@@ -100,7 +120,11 @@ impl Symmetric {
         self.runs = seen
             .iter()
             .filter(|(first, highest)| first <= highest)
-            .map(|&(first, highest)| Run { first, window: ReplayWindow::seen_up_to(highest) })
+            .map(|&(first, highest)| Run {
+                first,
+                window: ReplayWindow::seen_up_to(highest),
+                stored: highest,
+            })
             .collect();
         self.shrink();
     }
@@ -138,7 +162,7 @@ impl Symmetric {
             None => {
                 let mut window = ReplayWindow::new();
                 let _fresh = window.mark(data.counter);
-                self.runs.push(Run { first: data.counter, window });
+                self.runs.push(Run { first: data.counter, window, stored: 0 });
             }
         }
         self.shrink();
