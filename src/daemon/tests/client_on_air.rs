@@ -290,9 +290,12 @@ fn a_peer_behind_a_relay_is_reached_and_then_with_the_hops_it_takes() {
     world.run(Duration::from_secs(5));
     assert_eq!(world.ends[1].received.len(), 1);
     assert_eq!(world.ends[1].client.status().peers[0].1.hops, Some(1));
+    world.air.set_ledger(true);
     world.ends[1].backlog.push_back(datagram(NODES[0], 60, 1));
     world.run(Duration::from_secs(5));
-    assert_eq!(world.ends[0].received.len(), 1, "one relay is enough for the answer");
+    assert_eq!(world.ends[0].received.len(), 1, "the answer comes back");
+    let sent = std::iter::from_fn(|| world.air.poll_ledger()).find(|entry| entry.sender.0 == NODES[1]);
+    assert_eq!(sent.map(|entry| (entry.payload, entry.hop_limit)), Some((60, 1)));
 }
 
 #[test]
