@@ -36,7 +36,8 @@ fn check(file: &Path) -> ExitCode {
     match config::load(file) {
         Ok((config, _)) => {
             config.warnings.iter().for_each(|warning| println!("{warning}"));
-            println!("{}: fine ({} peers, {} links)", file.display(), config.peers.len(), config.links.len());
+            let (peers, links) = (counted(config.peers.len(), "peer"), counted(config.links.len(), "link"));
+            println!("{}: fine ({peers}, {links})", file.display());
             ExitCode::SUCCESS
         }
         Err(findings) => {
@@ -49,9 +50,12 @@ fn check(file: &Path) -> ExitCode {
 
 fn count(findings: &[ConfigError]) -> String {
     let errors = findings.iter().filter(|finding| finding.severity == Severity::Error).count();
-    let plural = |n: usize| if n == 1 { "" } else { "s" };
     let warnings = findings.len() - errors;
-    format!("{errors} error{}, {warnings} warning{}", plural(errors), plural(warnings))
+    format!("{}, {}", counted(errors, "error"), counted(warnings, "warning"))
+}
+
+fn counted(number: usize, what: &str) -> String {
+    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
 }
 
 fn run(arguments: &Arguments) -> anyhow::Result<()> {
