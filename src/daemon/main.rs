@@ -77,21 +77,13 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let allowed = config.peers.iter().flat_map(|peer| peer.core.allowed_ips.iter().copied());
     let mac = meshnet_proto::mac_of(&private_key.public());
     let settings = Settings::new(mac, config.mtu, config.addresses.clone(), allowed);
-    interface.configure_blocking(settings.clone())?;
+    interface.configure(settings)?;
     privilege::drop_all()?;
 
     let state_path = arguments.state_dir.join(format!("{}.state", config.tap_name));
     let status_path = arguments.runtime_dir.join(format!("{}.status.json", config.tap_name));
-    let parts = instance::Parts {
-        config,
-        private_key,
-        tap,
-        interface,
-        interface_events,
-        settings,
-        state_path,
-        status_path,
-    };
+    let parts =
+        instance::Parts { config, private_key, tap, interface, interface_events, state_path, status_path };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("no runtime")?;
     runtime.block_on(instance::run(parts))
 }

@@ -68,7 +68,6 @@ fn a_file_of_the_python_tool_means_what_it_means_there() {
     assert_eq!(peer.core.allowed_ips, ["10.0.0.2/32".parse().unwrap()]);
     assert_eq!(peer.core.endpoints[0].as_radio(), Some(0xd45b_9db8));
     assert_eq!(peer.core.mode, PeerMode::Pki);
-    assert_eq!(config.secret_at, Some((2, "PrivateKey")));
 }
 
 /// Each of these was given to the Python tool, which took it.
@@ -181,7 +180,6 @@ fn what_goes_beyond_the_python_tool_is_read() {
     assert!(matches!(&config.key, KeySource::File { path, line: 2 } if path.as_os_str() == "key"));
     assert_eq!(config.addresses.len(), 3);
     assert_eq!((config.mtu, config.tap_name.as_str(), config.rekey_after_messages), (1400, "mesh_1", 100));
-    assert_eq!(config.secret_at, None);
     let names: Vec<_> =
         config.links.iter().map(|link| (link.name.as_str(), link.channel_index, link.hop_limit)).collect();
     assert_eq!(names, [("roof", 3, Some(5)), ("radio2", 0, None)]);
@@ -408,6 +406,15 @@ fn all_mistakes_are_told_at_once_in_the_order_of_lines() {
     );
     let lines: Vec<u32> = parse("m.conf", &text).unwrap_err().iter().filter_map(|error| error.line).collect();
     assert_eq!(lines, [2, 3, 4, 5, 6, 7, 9, 10, 10, 11, 12, 13, 13, 13]);
+}
+
+#[test]
+fn the_first_secret_is_found_in_right_texts_and_wrong_ones() {
+    let secret_at = |text: &str| interpret::read("m.conf", text).secret_at;
+    assert_eq!(secret_at(&base()), Some((2, "PrivateKey")));
+    let file = with("MTU = x").replace(&format!("PrivateKey = {PRIVATE}"), "PrivateKeyFile = key");
+    assert_eq!(secret_at(&file), None);
+    assert_eq!(secret_at(&format!("{file}PresharedKey = {PSK}\n")), Some((10, "PresharedKey")));
 }
 
 #[test]

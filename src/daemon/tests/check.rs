@@ -93,6 +93,11 @@ fn a_key_file_lies_beside_the_configuration_and_is_nobody_elses() {
         assert!(!said.contains(&PRIVATE[..10]), "{said}");
     };
     error(&text, "keys/own: cannot be read: No such file or directory");
+    let (_, said) = check(&dir, 0o644, text.replace("10.0.0.1/24", "x"));
+    assert!(
+        said.contains("m.conf:3: Address: ") && said.contains("m.conf:2: PrivateKeyFile: "),
+        "all at once: {said}"
+    );
     write(dir.path(), "keys/own", 0o644, format!("{PRIVATE}\n"));
     error(&text, "keys/own can be read by others (mode 0644); chmod 600 keys/own");
     write(dir.path(), "keys/own", 0o600, &PRIVATE[..40]);
