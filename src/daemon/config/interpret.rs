@@ -94,6 +94,12 @@ pub(super) fn read(name: &str, text: &str) -> Reading {
     build(line, interface, links, peers, findings)
 }
 
+/// Every key that there is.
+#[cfg(test)]
+pub(super) fn keys() -> impl Iterator<Item = &'static str> {
+    [interface::KEYS, link::KEYS, peer::KEYS].into_iter().flatten().copied()
+}
+
 /// Joins the sections. What a missing or wrong value leaves out was told already, so that everything else can still be
 /// checked.
 fn build(

@@ -536,3 +536,16 @@ fn a_key_that_agrees_on_nothing_is_no_key() {
         "m.conf:6: PublicKey: a point of small order: it agrees on no secret; the public key of the peer"
     );
 }
+
+const MANUAL: &str = include_str!("../../../docs/configuration.md");
+
+#[test]
+fn the_manual_names_every_key_and_its_example_is_right() {
+    for key in interpret::keys() {
+        assert!(MANUAL.contains(&format!("| `{key}`")), "{key} is not in the manual");
+    }
+    let (_, example) = MANUAL.split_once("## Two radios, several addresses\n").unwrap();
+    let (example, _) = example.split_once("\n## ").unwrap();
+    let config = fine(example);
+    assert_eq!((config.links.len(), config.peers[0].core.endpoints.len()), (2, 2));
+}
