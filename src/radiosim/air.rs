@@ -24,6 +24,9 @@ mod medium;
 
 use medium::{Medium, Reception};
 
+/// Radios that are switched on together do not come up together to the millisecond.
+const MAX_LATENESS: Duration = Duration::from_secs(2);
+
 /// One of the radios of an [`Air`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RadioId(pub(crate) usize);
@@ -75,7 +78,8 @@ impl Air {
         self.handle_timeout(now);
         let mut key: PublicKey = [0; 32];
         self.chance.fill(&mut key);
-        let mut radio = Radio::new(config, key, now);
+        let lateness = MAX_LATENESS.mul_f64(self.chance.unit());
+        let mut radio = Radio::new(config, key, lateness, now);
         let unix = self.unix();
         for other in &mut self.radios {
             radio.acquaint(other, unix);
@@ -160,10 +164,11 @@ impl Air {
         id
     }
 
-    /// A host sends bytes.
-    pub fn handle_client_bytes(&mut self, client: ClientId, bytes: &[u8], now: Instant) {
+    /// A host sends bytes; returns how many were taken. At most 64 KiB wait for the radio to read them, as in a socket:
+    /// the rest is to be sent again later.
+    pub fn handle_client_bytes(&mut self, client: ClientId, bytes: &[u8], now: Instant) -> usize {
         self.handle_timeout(now);
-        self.radios[client.radio].port.receive(client, bytes, self.now);
+        self.radios[client.radio].port.receive(client, bytes, self.now)
     }
 
     /// A host has closed its connection.
@@ -268,6 +273,7 @@ impl Air {
         let airtime = packet.frame.airtime(&radio.modem);
         radio.mac.sending = true;
         radio.airlog.log_sent(airtime, self.now);
+        radio.log(self.now, format_args!("sending !{:08x} {:08x}", packet.frame.from, packet.frame.id));
         let symbol = Duration::from_secs_f64(
             f64::from(1_u32 << radio.modem.spreading_factor) / f64::from(radio.modem.bandwidth),
         );
@@ -294,6 +300,7 @@ impl Air {
             if reception != Reception::Deaf {
                 // Noise or not, the receiver saw the channel in use.
                 self.radios[receiver].airlog.log_heard(airtime, self.now);
+                self.with_radio(receiver, Radio::redraw_transmit_delay);
             }
             match reception {
                 Reception::Deaf => entry.deaf.push(num),
@@ -316,12 +323,12 @@ impl Air {
         self.account(sender, &packet, airtime, entry);
         if !cut {
             self.radios[sender].mac.sending = false;
-            self.with_radio(sender, Radio::set_transmit_delay);
+            self.with_radio(sender, Radio::redraw_transmit_delay);
         }
         for (receiver, snr) in received {
             self.with_radio(receiver, |radio, turn| {
                 radio.handle_frame(&packet.frame, snr, turn);
-                radio.set_transmit_delay(turn);
+                radio.redraw_transmit_delay(turn);
                 radio.serve_host(turn);
             });
         }

@@ -46,6 +46,8 @@ pub(crate) struct Radio {
     pub(crate) modem: Modem,
     pub(crate) region: Region,
     pub(crate) key: frame::PublicKey,
+    /// How much later than others it comes to speak after a boot.
+    lateness: Duration,
     /// When it came, or will come, up.
     pub(crate) boot: Instant,
     booted: bool,
@@ -66,11 +68,12 @@ pub(crate) struct Radio {
 }
 
 impl Radio {
-    pub(crate) fn new(config: RadioConfig, key: frame::PublicKey, now: Instant) -> Self {
+    pub(crate) fn new(config: RadioConfig, key: frame::PublicKey, lateness: Duration, now: Instant) -> Self {
         let mut radio = Self {
             modem: config.modem(),
             region: Region::from_number(config.region),
             key,
+            lateness,
             boot: now,
             booted: false,
             reboots: 0,
@@ -124,7 +127,7 @@ impl Radio {
         self.booted = false;
         self.reset_due = None;
         self.airlog = airlog::AirLog::new(boot);
-        self.node_info = modules::NodeInfoModule::at_boot(self.config.node_info, boot);
+        self.node_info = modules::NodeInfoModule::at_boot(self.config.node_info, self.lateness, boot);
         self.telemetry_due = self.config.telemetry.map(|every| boot + every);
     }
 
@@ -192,7 +195,7 @@ impl Radio {
         let now = turn.now;
         if !self.booted && self.is_up(now) {
             self.booted = true;
-            self.say_booted();
+            self.say_booted(now);
         }
         if self.reset_due.is_some_and(|at| at <= now) {
             self.reset(false, now);

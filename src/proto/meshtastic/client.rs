@@ -305,8 +305,8 @@ impl Client {
             if self.flow.handle_timeout(now) {
                 self.ask(now);
             }
-            for node in self.radios.due_asks(now) {
-                self.ask_for_key(node, now);
+            for introduction in self.radios.due_introductions(now) {
+                self.introduce(introduction, now);
             }
             self.flush(now);
         }
@@ -398,12 +398,13 @@ impl Client {
         self.write(to_radio::Variant::Heartbeat(Heartbeat { nonce: 0 }), true, now);
     }
 
-    fn write(&mut self, variant: to_radio::Variant, wants_answer: bool, now: Instant) {
+    /// Writes a message; a `question` is one that is always answered.
+    fn write(&mut self, variant: to_radio::Variant, question: bool, now: Instant) {
         let message = ToRadio { variant: Some(variant) }.encode_to_vec();
         // All that is written is far shorter; a longer one would be dropped by the radio without a word.
         if message.len() <= MAX_LEN {
             self.push_bytes(frame(&message));
-            self.keepalive.handle_written(now, wants_answer);
+            self.keepalive.handle_written(now, question);
         }
     }
 

@@ -40,8 +40,9 @@ pub(crate) struct NodeInfoModule {
 }
 
 impl NodeInfoModule {
-    pub(crate) fn at_boot(enabled: bool, boot: Instant) -> Self {
-        Self { due: enabled.then(|| boot + FIRST), ..Self::default() }
+    /// `late` is added to the firmware's 30 s: radios are not switched on by one clock.
+    pub(crate) fn at_boot(enabled: bool, late: Duration, boot: Instant) -> Self {
+        Self { due: enabled.then(|| boot + FIRST + late), ..Self::default() }
     }
 
     /// True if this asker is to be answered.
@@ -124,7 +125,7 @@ impl Radio {
     fn handle_node_info(&mut self, frame: &Frame, turn: &mut Turn<'_>) {
         let data = &frame.body.data;
         let Ok(user) = User::decode(data.payload.as_slice()) else { return };
-        self.nodes.set_user(frame.from, user);
+        self.nodes.learn_user(frame.from, user);
         if data.want_response && self.node_info.heard_asker(frame.from, turn.now) {
             self.send_node_info(frame.from, false, frame.id, THROTTLE, turn);
         }

@@ -24,6 +24,8 @@ pub(crate) const ACCEPT: Duration = Duration::from_millis(100);
 pub(crate) const SILENCE: Duration = Duration::from_secs(15 * 60);
 /// What the radio writes before the host has to read: the order of a small TCP stack's send buffer.
 const SEND_BUFFER: usize = 16 * 1024;
+/// What the host writes before the radio has to read.
+const RECEIVE_BUFFER: usize = 64 * 1024;
 
 /// How a host reaches its radio.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -157,13 +159,15 @@ impl Port {
         self.session.take_if(|session| session.id == id);
     }
 
-    /// Takes bytes from the host; they wait for the next poll.
-    pub(crate) fn receive(&mut self, id: ClientId, bytes: &[u8], now: Instant) {
-        let Some(pipe) = self.pipes.get_mut(&id) else { return };
-        pipe.input.extend_from_slice(bytes);
+    /// Takes bytes from the host, which wait for the next poll; returns how many there was room for.
+    pub(crate) fn receive(&mut self, id: ClientId, bytes: &[u8], now: Instant) -> usize {
+        let Some(pipe) = self.pipes.get_mut(&id) else { return bytes.len() };
+        let taken = bytes.len().min(RECEIVE_BUFFER - pipe.input.len());
+        pipe.input.extend_from_slice(&bytes[..taken]);
         if let Some(session) = self.session.as_mut().filter(|session| session.id == id) {
             session.wake(now);
         }
+        taken
     }
 
     /// Returns how many bytes of this client the firmware has not yet read.

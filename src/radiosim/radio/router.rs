@@ -214,7 +214,14 @@ impl Radio {
             // Somebody relays it: an implicit acknowledgement.
             self.tell_routing(frame.id, error::NONE, turn);
         }
+        self.log(turn.now, format_args!("received !{:08x} {:08x}, snr {snr}", frame.from, frame.id));
         self.retries.extend(frame.airtime(&self.modem), None);
+        let to_us = frame.to == self.config.num;
+        let channel = self.readable_on(frame);
+        if to_us && channel.is_none() {
+            // Not for anyone's eyes but ours, and not for ours either: dropped without a word, repeated or not.
+            return;
+        }
         if let Some(dupe) = self.history.note(frame, self.short(), turn.now) {
             self.handle_dupe(frame, snr, dupe, turn);
             return;
@@ -222,11 +229,8 @@ impl Radio {
         if frame.from == self.config.num {
             return;
         }
-        let to_us = frame.to == self.config.num;
-        let Some(channel) = self.readable_on(frame) else {
-            if !to_us {
-                self.relay(frame, snr, turn);
-            }
+        let Some(channel) = channel else {
+            self.relay(frame, snr, turn);
             return;
         };
         self.note_sender(frame, snr, turn.unix);
@@ -250,8 +254,8 @@ impl Radio {
             if !waiting && !self.relay(frame, snr, turn) && frame.to == self.config.num && frame.want_ack {
                 self.send_ack(frame, 0, 0, turn);
             }
-        } else if !dupe.we_were_next_hop && self.config.role != Role::Router && frame.from != self.config.num
-        {
+        } else if !dupe.we_were_next_hop && self.config.role != Role::Router {
+            // Another was first.
             self.queue.cancel(frame.from, frame.id);
         }
     }
@@ -290,7 +294,8 @@ impl Radio {
             // We are the chosen next hop: the one before us waits to hear it relayed.
             self.send_ack(frame, channel, 0, turn);
         }
-        if data.portnum == port::ROUTING && data.request_id != 0 {
+        if data.request_id != 0 {
+            // Any answer will do, and a refusal too.
             self.retries.stop(frame.to, data.request_id);
         }
     }
