@@ -146,6 +146,9 @@ pub struct RadioConfig {
     pub licensed: bool,
     /// Whose keys it has.
     pub acquainted: Acquainted,
+    /// Learns from answers which relay reaches whom, and sends unicasts there alone. The firmware does; its own simulated
+    /// radio cannot, for it loses the relay's number.
+    pub learns_next_hop: bool,
     /// How many packets wait for a host that does not read: 8 to 100, by the hardware.
     pub to_phone: usize,
     /// How often it tells its host, and only its host, its own measurements.
@@ -175,6 +178,7 @@ impl RadioConfig {
             role: Role::Client,
             licensed: false,
             acquainted: Acquainted::All,
+            learns_next_hop: true,
             to_phone: 32,
             telemetry: Some(Duration::from_secs(60)),
             node_info: true,

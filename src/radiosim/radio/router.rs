@@ -337,7 +337,7 @@ impl Radio {
         let relayed = |node: u8| self.history.was_relayer(node, frame.to, request);
         let alone = self.history.was_sole_relayer(self.short(), frame.to, request);
         let both_relayed = relayed(self.short()) && relayed(frame.relay_node);
-        if both_relayed || (frame.hops() == 0 && alone) {
+        if self.config.learns_next_hop && (both_relayed || (frame.hops() == 0 && alone)) {
             self.nodes.set_next_hop(frame.from, frame.relay_node);
         }
         if frame.to != self.config.num {
