@@ -157,6 +157,8 @@ pub struct RadioConfig {
     pub node_info: bool,
     /// How long it takes from reset to an open client port.
     pub boot_time: Duration,
+    /// Off: the radio does not read its serial port.
+    pub serial_enabled: bool,
     /// On a serial port: log lines also between the frames, and not only until a client speaks.
     pub debug_log: bool,
 }
@@ -183,6 +185,7 @@ impl RadioConfig {
             telemetry: Some(Duration::from_secs(60)),
             node_info: true,
             boot_time: Duration::from_secs(3),
+            serial_enabled: true,
             debug_log: false,
         }
     }
