@@ -68,7 +68,6 @@ fn a_file_of_the_python_tool_means_what_it_means_there() {
     assert_eq!(peer.core.allowed_ips, ["10.0.0.2/32".parse().unwrap()]);
     assert_eq!(peer.core.endpoints[0].as_radio(), Some(0xd45b_9db8));
     assert_eq!(peer.core.mode, PeerMode::Pki);
-    assert_eq!(config.secret_at, Some((2, "PrivateKey")));
 }
 
 /// Each of these was given to the Python tool, which took it.
@@ -181,7 +180,6 @@ fn what_goes_beyond_the_python_tool_is_read() {
     assert!(matches!(&config.key, KeySource::File { path, line: 2 } if path.as_os_str() == "key"));
     assert_eq!(config.addresses.len(), 3);
     assert_eq!((config.mtu, config.tap_name.as_str(), config.rekey_after_messages), (1400, "mesh_1", 100));
-    assert_eq!(config.secret_at, None);
     let names: Vec<_> =
         config.links.iter().map(|link| (link.name.as_str(), link.channel_index, link.hop_limit)).collect();
     assert_eq!(names, [("roof", 3, Some(5)), ("radio2", 0, None)]);
@@ -411,6 +409,15 @@ fn all_mistakes_are_told_at_once_in_the_order_of_lines() {
 }
 
 #[test]
+fn the_first_secret_is_found_in_right_texts_and_wrong_ones() {
+    let secret_at = |text: &str| interpret::read("m.conf", text).secret_at;
+    assert_eq!(secret_at(&base()), Some((2, "PrivateKey")));
+    let file = with("MTU = x").replace(&format!("PrivateKey = {PRIVATE}"), "PrivateKeyFile = key");
+    assert_eq!(secret_at(&file), None);
+    assert_eq!(secret_at(&format!("{file}PresharedKey = {PSK}\n")), Some((10, "PresharedKey")));
+}
+
+#[test]
 fn no_message_holds_a_secret() {
     let secret = "c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0c2U=";
     let places = [
@@ -528,4 +535,17 @@ fn a_key_that_agrees_on_nothing_is_no_key() {
         error,
         "m.conf:6: PublicKey: a point of small order: it agrees on no secret; the public key of the peer"
     );
+}
+
+const MANUAL: &str = include_str!("../../../docs/configuration.md");
+
+#[test]
+fn the_manual_names_every_key_and_its_example_is_right() {
+    for key in interpret::keys() {
+        assert!(MANUAL.contains(&format!("| `{key}`")), "{key} is not in the manual");
+    }
+    let (_, example) = MANUAL.split_once("## Two radios, several addresses\n").unwrap();
+    let (example, _) = example.split_once("\n## ").unwrap();
+    let config = fine(example);
+    assert_eq!((config.links.len(), config.peers[0].core.endpoints.len()), (2, 2));
 }

@@ -29,7 +29,7 @@ pub(super) fn key<K: std::str::FromStr<Err = KeyError>>(text: &str) -> Result<K,
 
 /// A peer's public key.
 pub(super) fn public_key(text: &str) -> Result<PublicKey, Wrong> {
-    let key: PublicKey = self::key(text)?;
+    let key: PublicKey = key(text)?;
     // Which private key tries it does not matter: such a point agrees with none.
     match PrivateKey::from_random([1; KEY_LEN]).agree(&key) {
         Some(_) => Ok(key),

@@ -1,21 +1,23 @@
 //! The state file: what must survive a restart. While it cannot be written nothing may leave, for the core might repeat a
 //! counter in its next life.
 
-use std::io;
 use std::path::PathBuf;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use meshnet_proto::Node;
 use tracing::{error, info, warn};
 
-use super::STORE_RETRY;
 use crate::files;
+
+/// How long to wait before a failed write is tried again.
+const RETRY: Duration = Duration::from_secs(10);
 
 /// The state file and what has not reached it yet.
 pub(super) struct Store {
     path: PathBuf,
     unsaved: Option<(Vec<u8>, Instant)>,
+    failed: bool,
 }
 
 impl Store {
@@ -29,18 +31,22 @@ impl Store {
                 warn!(file = %path.display(), ignored, "lines of the state make no sense");
             }
         }
-        Ok(Self { path, unsaved: None })
+        Ok(Self { path, unsaved: None, failed: false })
     }
 
     /// Writes what the core wants durable; returns whether everything is.
     pub(super) fn save(&mut self, node: &mut Node, now: Instant) -> bool {
-        if let Some(text) = node.poll_store() {
-            // A newer text replaces one that could not be written, without waiting for its next try.
-            return self.write(text, now);
-        }
-        match self.unsaved.take_if(|(_, retry_at)| *retry_at <= now) {
-            Some((text, _)) => self.write(text, now),
-            None => self.unsaved.is_none(),
+        match (node.poll_store(), self.unsaved.take()) {
+            (None, None) => true,
+            (Some(text), None) => self.write(text, now),
+            (newer, Some((older, retry_at))) => {
+                let text = newer.unwrap_or(older);
+                if now >= retry_at {
+                    return self.write(text, now);
+                }
+                self.unsaved = Some((text, retry_at));
+                false
+            }
         }
     }
 
@@ -50,21 +56,17 @@ impl Store {
     }
 
     fn write(&mut self, text: Vec<u8>, now: Instant) -> bool {
-        let result = files::replace(&self.path, &text, true);
-        self.note(result, text, now)
-    }
-
-    fn note(&mut self, result: io::Result<()>, text: Vec<u8>, now: Instant) -> bool {
-        match result {
+        match files::replace(&self.path, &text, true) {
             Ok(()) => {
-                if self.unsaved.take().is_some() {
+                if std::mem::take(&mut self.failed) {
                     info!(file = %self.path.display(), "the state is saved again");
                 }
                 true
             }
             Err(error) => {
                 error!(file = %self.path.display(), %error, "cannot save the state: nothing is sent until it is");
-                self.unsaved = Some((text, now + STORE_RETRY));
+                self.unsaved = Some((text, now + RETRY));
+                self.failed = true;
                 false
             }
         }

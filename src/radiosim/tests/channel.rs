@@ -15,7 +15,7 @@ fn backlog(lab: &mut Lab, client: ClientId, to: u32, duration: Duration) {
     let radio = lab.air.radio(A).unwrap();
     let end = lab.now + duration;
     while lab.now < end {
-        while lab.air.queued(radio) + usize::try_from(lab.air.unread(client) / 240).unwrap() < 3 {
+        while lab.air.queued(radio) + lab.air.unread(client) / 240 < 3 {
             lab.datagram(client, to, 220);
         }
         lab.run_ms(10);
