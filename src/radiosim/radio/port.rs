@@ -96,6 +96,8 @@ struct Pipe {
     input: Vec<u8>,
     output: VecDeque<u8>,
     closed: bool,
+    /// The host has closed its side, and the firmware has yet to read what it sent before.
+    gone: bool,
 }
 
 /// The connection that the firmware serves.
@@ -151,8 +153,28 @@ impl Port {
         }
     }
 
-    /// The host has closed its side.
+    /// The host has closed its side. What it sent before is still read: a client may say its word and go.
     pub(crate) fn disconnect(&mut self, id: ClientId) {
+        let served = self.session.as_ref().is_some_and(|session| session.id == id && !session.stalled);
+        match self.pipes.get_mut(&id) {
+            Some(pipe) if served && !pipe.input.is_empty() => {
+                pipe.gone = true;
+                pipe.output.clear();
+                self.ready.remove(&id);
+            }
+            _ => self.forget(id),
+        }
+    }
+
+    /// The firmware has read everything: a host that has gone is gone for good.
+    pub(crate) fn forget_if_gone(&mut self) {
+        let Some(id) = self.session.as_ref().map(|session| session.id) else { return };
+        if self.pipes.get(&id).is_some_and(|pipe| pipe.gone) {
+            self.forget(id);
+        }
+    }
+
+    fn forget(&mut self, id: ClientId) {
         self.pipes.remove(&id);
         self.ready.remove(&id);
         self.waiting.retain(|(waiting, _)| *waiting != id);
@@ -261,9 +283,13 @@ impl Port {
     }
 
     fn hang_up(&mut self, id: ClientId) {
-        if let Some(pipe) = self.pipes.get_mut(&id) {
-            pipe.closed = true;
-            self.ready.insert(id);
+        match self.pipes.get_mut(&id) {
+            Some(pipe) if pipe.gone => self.forget(id),
+            Some(pipe) => {
+                pipe.closed = true;
+                self.ready.insert(id);
+            }
+            None => {}
         }
     }
 
