@@ -14,14 +14,17 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use crate::chance::Chance;
-use crate::config::{AirConfig, Burst, Faults, Hearing, RadioConfig};
+use crate::config::{AirConfig, Faults, Hearing, RadioConfig};
 use crate::ledger::{LedgerEntry, NodeNum, Totals};
 use crate::radio::frame::PublicKey;
 use crate::radio::port::{ClientId, ClientOutput, Transport};
+use crate::radio::queue::Queued;
 use crate::radio::{Radio, Turn};
 
+mod fading;
 mod medium;
 
+use fading::Fading;
 use medium::{Medium, Reception};
 
 /// Radios that are switched on together do not come up together to the millisecond.
@@ -30,13 +33,6 @@ const MAX_LATENESS: Duration = Duration::from_secs(2);
 /// One of the radios of an [`Air`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RadioId(pub(crate) usize);
-
-/// The state of a channel with bursts, from one radio to another.
-#[derive(Debug, Clone, Copy)]
-struct BurstState {
-    bad: bool,
-    at: Instant,
-}
 
 /// Radios on one simulated LoRa channel.
 #[derive(Debug)]
@@ -48,7 +44,7 @@ pub struct Air {
     radios: Vec<Radio>,
     totals: Vec<Totals>,
     hearing: BTreeMap<(usize, usize), Option<Hearing>>,
-    bursts: BTreeMap<(usize, usize), BurstState>,
+    fading: Fading,
     medium: Medium,
     ledger: VecDeque<LedgerEntry>,
     next_client: u64,
@@ -66,7 +62,7 @@ impl Air {
             radios: Vec::new(),
             totals: Vec::new(),
             hearing: BTreeMap::new(),
-            bursts: BTreeMap::new(),
+            fading: Fading::default(),
             medium: Medium::default(),
             ledger: VecDeque::new(),
             next_client: 0,
@@ -334,13 +330,7 @@ impl Air {
         }
     }
 
-    fn new_entry(
-        &self,
-        sender: usize,
-        packet: &crate::radio::queue::Queued,
-        start: Instant,
-        airtime: Duration,
-    ) -> LedgerEntry {
+    fn new_entry(&self, sender: usize, packet: &Queued, start: Instant, airtime: Duration) -> LedgerEntry {
         let frame = &packet.frame;
         LedgerEntry {
             time: (start - self.start).as_secs_f64(),
@@ -362,13 +352,7 @@ impl Air {
         }
     }
 
-    fn account(
-        &mut self,
-        sender: usize,
-        packet: &crate::radio::queue::Queued,
-        airtime: Duration,
-        entry: LedgerEntry,
-    ) {
+    fn account(&mut self, sender: usize, packet: &Queued, airtime: Duration, entry: LedgerEntry) {
         let totals = &mut self.totals[sender];
         *totals.frames.entry(packet.kind).or_default() += 1;
         totals.bytes += packet.frame.bytes() as u64;
@@ -387,26 +371,11 @@ impl Air {
     }
 
     fn is_lost(&mut self, sender: usize, receiver: usize, hearing: Hearing) -> bool {
-        let burst = self.config.faults.burst.map_or(0.0, |burst| self.burst_loss(burst, (sender, receiver)));
-        self.chance.hit(self.config.faults.loss) || self.chance.hit(hearing.loss) || self.chance.hit(burst)
-    }
-
-    /// Moves a Gilbert-Elliott channel on to the present, by the exact probabilities of the two-state Markov process.
-    fn burst_loss(&mut self, burst: Burst, way: (usize, usize)) -> f64 {
-        let (good, bad) = (burst.good.as_secs_f64().max(1e-9), burst.bad.as_secs_f64().max(1e-9));
-        let share_bad = bad / (good + bad);
-        let before = self.bursts.get(&way).copied();
-        let bad_now = match before {
-            None => share_bad,
-            Some(state) => {
-                let elapsed = (self.now - state.at).as_secs_f64();
-                let memory = (-elapsed * (1.0 / good + 1.0 / bad)).exp();
-                share_bad + (f64::from(u8::from(state.bad)) - share_bad) * memory
-            }
-        };
-        let bad = self.chance.hit(bad_now);
-        self.bursts.insert(way, BurstState { bad, at: self.now });
-        if bad { burst.loss } else { 0.0 }
+        let Faults { loss, burst, .. } = self.config.faults;
+        let chance = &mut self.chance;
+        let in_burst =
+            burst.map_or(0.0, |burst| self.fading.loss(burst, (sender, receiver), self.now, chance));
+        chance.hit(loss) || chance.hit(hearing.loss) || chance.hit(in_burst)
     }
 
     fn unix(&self) -> u32 {

@@ -1,7 +1,7 @@
 //! One radio: its firmware, without the air between it and the others.
 //!
 //! The files below follow the firmware's own division: [`port`] and [`client`] are the client API, [`greeting`] what
-//! `want_config` is answered with, [`phone`] what waits for the host; [`router`] sends and receives packets, with
+//! `want_config` is answered with, [`phone`] what waits for the host; [`send`] and [`receive`] are the router, with
 //! [`retry`], [`history`], [`queue`] and [`nodedb`] as its tables; [`modules`] are the radio's own applications,
 //! [`airlog`] its account of the air. Medium access is in [`Air`](crate::Air), for it needs to hear the others.
 //!
@@ -28,8 +28,9 @@ pub(crate) mod nodedb;
 pub(crate) mod phone;
 pub(crate) mod port;
 pub(crate) mod queue;
+pub(crate) mod receive;
 pub(crate) mod retry;
-pub(crate) mod router;
+pub(crate) mod send;
 
 /// What a radio is given to act: the time, its share of chance, and what goes wrong on its way to the host.
 pub(crate) struct Turn<'a> {

@@ -278,6 +278,38 @@ fn the_duty_cycles_cliff_stops_the_sender_until_the_radio_says() {
 }
 
 #[test]
+fn a_peer_behind_a_relay_is_reached_and_then_with_the_hops_it_takes() {
+    let mut world = World::new(NODES.map(|node| radio(node, "SHORT_FAST")), false);
+    let ends = [world.ends[0].radio, world.ends[1].radio];
+    world.air.set_hearing(ends[0], ends[1], None);
+    world.air.set_hearing(ends[1], ends[0], None);
+    world.air.add_radio(radio(0xa000_0003, "SHORT_FAST"), world.now);
+    // Long enough to forget that the two once heard each other.
+    world.run(Duration::from_secs(4000));
+    world.queue(1, 60);
+    world.run(Duration::from_secs(5));
+    assert_eq!(world.ends[1].received.len(), 1);
+    assert_eq!(world.ends[1].client.status().peers[0].1.hops, Some(1));
+    world.air.set_ledger(true);
+    world.ends[1].backlog.push_back(datagram(NODES[0], 60, 1));
+    world.run(Duration::from_secs(5));
+    assert_eq!(world.ends[0].received.len(), 1, "the answer comes back");
+    let sent = std::iter::from_fn(|| world.air.poll_ledger()).find(|entry| entry.sender.0 == NODES[1]);
+    assert_eq!(sent.map(|entry| (entry.payload, entry.hop_limit)), Some((60, 1)));
+}
+
+#[test]
+fn two_that_send_at_once_both_get_through() {
+    let mut world = World::new(NODES.map(|node| radio(node, "SHORT_FAST")), false);
+    world.queue(1000, 219);
+    world.ends[1].backlog.extend((0..1000).map(|token| datagram(NODES[0], 219, token)));
+    world.run(Duration::from_secs(200));
+    let received = [0, 1].map(|at| world.ends[at].received.len());
+    assert!(received.iter().all(|count| *count > 100), "{received:?}");
+    assert!(world.ends.iter().all(|end| end.refused.is_empty()));
+}
+
+#[test]
 fn an_idle_client_writes_a_heartbeat_every_five_minutes_and_nothing_else() {
     let quiet =
         NODES.map(|node| RadioConfig { telemetry: None, node_info: false, ..radio(node, "SHORT_FAST") });

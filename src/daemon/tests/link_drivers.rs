@@ -258,6 +258,26 @@ async fn a_radio_that_is_not_there_yet_is_waited_for() {
 }
 
 #[tokio::test]
+async fn an_idle_driver_lets_the_processor_sleep() {
+    let simulator = Simulator::tcp(&["--telemetry", "0", "--no-node-info"]);
+    let mut host = Host::start(0, simulator.port(0));
+    host.up().await;
+    // The status is shown once more after what happened last.
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let before = wakeups();
+    tokio::time::sleep(Duration::from_secs(8)).await;
+    let woken = wakeups() - before;
+    assert!(woken <= 2, "{woken} wakeups, where the end of this test's own wait is one");
+}
+
+/// How often this thread, which runs everything of a test, has slept so far.
+fn wakeups() -> u64 {
+    let status = std::fs::read_to_string("/proc/thread-self/status").unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
+    line.unwrap().trim().parse().unwrap()
+}
+
+#[tokio::test]
 async fn a_dropped_link_stops_its_driver() {
     let simulator = Simulator::tcp(&[]);
     let mut host = Host::start(0, simulator.port(0));

@@ -83,9 +83,10 @@ impl Attempt {
         Self::with_number(pair, ephemeral, number)
     }
 
-    /// Starts a handshake as another implementation would: with a session number of its own choosing.
-    #[cfg(test)]
-    pub(crate) fn foreign(pair: &Pair, ephemeral: PrivateKey, number: u32) -> Self {
+    /// Starts a handshake as another implementation would: with a session number of its own choosing. For models of
+    /// such a peer.
+    #[must_use]
+    pub fn foreign(pair: &Pair, ephemeral: PrivateKey, number: u32) -> Self {
         Self::with_number(pair, ephemeral, number)
     }
 
@@ -136,9 +137,11 @@ pub fn respond(pair: &Pair, init: &Init, ephemeral: &PrivateKey) -> Result<(Resp
     respond_with_number(pair, init, ephemeral, pair.number(&public))
 }
 
-/// Answers as another implementation would: with a session number of its own choosing.
-#[cfg(test)]
-pub(crate) fn respond_as_foreign(
+/// Answers as another implementation would: with a session number of its own choosing. For models of such a peer.
+///
+/// # Errors
+/// If the init does not authenticate.
+pub fn respond_as_foreign(
     pair: &Pair,
     init: &Init,
     ephemeral: &PrivateKey,

@@ -58,6 +58,11 @@ pub(crate) struct Args {
     #[arg(long)]
     override_duty_cycle: bool,
 
+    /// Radios do not learn next hops, as if all frames came from meshtasticd's own simulated radio. Without it, whoever
+    /// sends unicasts with a hop limit pays for an acknowledgement or a repetition of each.
+    #[arg(long)]
+    no_next_hop: bool,
+
     /// How many packets wait for a host that does not read: 8, 16, 32 or 100 by the hardware.
     #[arg(long, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u8).range(1..=100))]
     to_phone: u8,
@@ -189,6 +194,7 @@ impl Args {
                 Keys::All => Acquainted::All,
                 Keys::None => Acquainted::Nobody,
             },
+            learns_next_hop: !self.no_next_hop,
             to_phone: self.to_phone.into(),
             telemetry: (self.telemetry > 0).then(|| Duration::from_secs(self.telemetry)),
             node_info: !self.no_node_info,

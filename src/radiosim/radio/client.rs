@@ -16,7 +16,7 @@ use super::frame::{Kind, MAX_DATA_PAYLOAD};
 use super::phone::Item;
 use super::port::{SILENCE, Transport};
 use super::queue::MAX_QUEUE;
-use super::router::Outgoing;
+use super::send::Outgoing;
 use super::{Radio, Turn, greeting};
 
 /// Packet numbers of the host that are remembered against repetition.
@@ -38,7 +38,8 @@ impl Radio {
         if !self.port.session.as_ref().is_some_and(due) {
             return;
         }
-        let input = self.port.take_input();
+        let deaf = self.port.transport == Transport::Serial && !self.config.serial_enabled;
+        let input = if deaf { Vec::new() } else { self.port.take_input() };
         let mut pieces = Vec::new();
         if let Some(session) = &mut self.port.session {
             session.due = None;

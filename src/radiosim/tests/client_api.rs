@@ -416,3 +416,65 @@ fn a_host_that_does_not_read_stops_the_radio_from_writing() {
     let got = content(&lab.take(b)).len();
     assert!((80..120).contains(&got), "16 KiB of socket and 32 packets, not {got}");
 }
+
+#[test]
+fn a_radio_whose_serial_port_is_switched_off_is_deaf_there() {
+    let mut lab = Lab::new(1);
+    let radio = lab.add(RadioConfig { serial_enabled: false, ..quiet(A, "LONG_FAST") });
+    let client = lab.open(radio, Transport::Serial);
+    lab.want_config(client, 1);
+    lab.run_secs(10);
+    assert!(lab.take(client).is_empty());
+    let client = lab.connect(radio);
+    lab.heartbeat(client, 0);
+    lab.run_secs(1);
+    assert_eq!(statuses(&lab.take(client)).len(), 1, "on TCP it is not");
+}
+
+#[test]
+fn packets_that_arrive_during_the_greeting_come_after_it() {
+    let mut lab = Lab::new(1);
+    let (a, b) = (lab.add(quiet(A, "SHORT_FAST")), lab.add(quiet(B, "SHORT_FAST")));
+    let (a, b) = (lab.connect(a), lab.open(b, Transport::Tcp));
+    lab.datagram(a, B, 10);
+    lab.run_secs(2);
+    lab.want_config(b, 5);
+    lab.run_secs(1);
+    let messages = lab.take(b);
+    assert_eq!(content(&messages).len(), 1);
+    assert!(matches!(messages.last().unwrap().variant, Some(Variant::Packet(_))));
+}
+
+#[test]
+fn nothing_that_a_host_sends_can_break_a_radio() {
+    let (mut lab, a, b) = Lab::pair("SHORT_TURBO", 1);
+    let mut state = 1_u64;
+    let mut random = move || {
+        // Knuth's MMIX generator: any will do.
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        u8::try_from(state >> 56).unwrap()
+    };
+    for _ in 0..5000 {
+        let mut bytes: Vec<u8> = (0..random()).map(|_| random()).collect();
+        if random() < 200 {
+            // A frame with a plausible beginning: a packet, a nonce, a heartbeat.
+            let len = u8::try_from(bytes.len()).unwrap();
+            bytes.splice(0..0, [START1, START2, 0, len]);
+            if len > 2 {
+                bytes[4] = [0x0a, 0x18, 0x20, 0x3a][usize::from(random() % 4)];
+                bytes[5] = len - 2;
+            }
+        }
+        lab.air.handle_client_bytes(a, &bytes, lab.now);
+        lab.run_ms(20);
+        lab.take(a);
+    }
+    assert!(lab.host(a).closed.is_some() || lab.air.unread(a) < 512);
+    lab.run_secs(60);
+    let radio = lab.air.radio(A).unwrap();
+    let again = lab.connect(radio);
+    lab.datagram(again, B, 10);
+    lab.heartbeat(b, 0);
+    lab.run_secs(60);
+    assert!(content(&lab.take(b)).iter().any(|packet| packet.from == A && data(packet).payload.len() == 10));
+}

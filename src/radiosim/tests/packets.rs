@@ -419,3 +419,84 @@ fn a_channel_key_that_differs_makes_a_broadcast_unreadable() {
     assert_eq!((content(&lab.take(b)).len(), content(&lab.take(c)).len()), (1, 0));
     assert_eq!(lab.ledger[0].delivered.len(), 2, "heard by both");
 }
+
+#[test]
+fn the_sender_that_a_host_claims_is_ignored() {
+    let (mut lab, a, b) = Lab::pair("SHORT_FAST", 1);
+    lab.packet(a, MeshPacket { from: C, next_hop: 9, relay_node: 9, ..packet(B, 33, 10) });
+    lab.run_secs(5);
+    let got = &content(&lab.take(b))[0];
+    assert_eq!((got.from, got.next_hop, got.relay_node), (A, 0, A & 0xff));
+}
+
+#[test]
+fn what_arrives_says_how_it_came() {
+    let (mut lab, a, b) = Lab::pair("SHORT_FAST", 1);
+    lab.packet(a, MeshPacket { hop_limit: 3, ..packet(B, 33, 10) });
+    lab.run_secs(5);
+    let got = &content(&lab.take(b))[0];
+    assert_eq!((got.hop_start, got.hop_limit, got.channel, got.rx_rssi), (3, 3, 0, -104));
+    assert!((got.rx_snr - 6.0).abs() < 0.01 && got.rx_time >= 1_800_000_000);
+    assert_eq!(data(got).bitfield, Some(0), "which every sender's firmware adds");
+}
+
+#[test]
+fn a_question_that_no_application_answers_gets_8() {
+    let (mut lab, a, _) = Lab::pair("SHORT_FAST", 1);
+    let mut question = packet(B, 256, 10);
+    if let Some(Payload::Decoded(data)) = &mut question.payload {
+        data.want_response = true;
+    }
+    let id = lab.packet(a, question);
+    lab.run_secs(5);
+    assert_eq!(verdicts(&lab.take(a)), [(id, 8, B)]);
+}
+
+#[test]
+fn a_channel_busy_for_over_a_quarter_of_the_time_keeps_radios_from_speaking_for_themselves() {
+    let mut lab = Lab::new(1);
+    let (a, _) = (lab.add(quiet(A, "SHORT_FAST")), lab.add(quiet(B, "SHORT_FAST")));
+    let a = lab.connect(a);
+    lab.add(RadioConfig { node_info: true, ..quiet(C, "SHORT_FAST") });
+    for _ in 0..130 {
+        lab.datagram(a, B, 220);
+        lab.run_ms(300);
+    }
+    assert!(node_infos(&lab).is_empty());
+}
+
+#[test]
+fn a_host_can_set_region_preset_and_channels_and_the_radio_resets() {
+    use meshnet_proto::meshtastic::message::{Channel, ChannelSettings, Config, LoraConfig, config};
+    use prost::encoding::message::encode;
+    let mut lab = Lab::new(1);
+    let a = lab.add(RadioConfig { region: Region::UNSET, ..quiet(A, "LONG_FAST") });
+    lab.add(with_channel(B, "serial"));
+    let client = lab.connect(a);
+    let us = Region::number_of("US").unwrap();
+    let lora = LoraConfig {
+        use_preset: true,
+        modem_preset: 6,
+        region: us,
+        hop_limit: 3,
+        tx_enabled: true,
+        ..LoraConfig::default()
+    };
+    let settings = ChannelSettings { name: "serial".into(), psk: vec![7; 32] };
+    let channel = Channel { index: 1, settings: Some(settings), role: 2 };
+    let (mut set_channel, mut set_config) = (Vec::new(), Vec::new());
+    encode(33, &channel, &mut set_channel);
+    encode(34, &Config { variant: Some(config::Variant::Lora(lora)) }, &mut set_config);
+    for payload in [set_channel, set_config] {
+        let data = Data { portnum: port::ADMIN, payload, ..Data::default() };
+        lab.packet(
+            client,
+            MeshPacket { to: A, payload: Some(Payload::Decoded(data)), ..MeshPacket::default() },
+        );
+    }
+    lab.run_secs(15);
+    assert!(lab.host(client).closed.is_some());
+    let client = lab.connect(a);
+    assert_eq!(on_air(&mut lab, client, MeshPacket { channel: 1, ..packet(B, 33, 60) }), Some(82));
+    assert_eq!(lab.ledger[0].delivered.len(), 1, "with B's preset, region and channel");
+}

@@ -282,3 +282,21 @@ fn a_busy_channel_puts_retransmissions_off() {
     };
     assert!(gap(true) > gap(false) + 1.5, "by the airtime of what was heard");
 }
+
+#[test]
+fn a_chosen_next_hop_that_is_the_receiver_acknowledges_unasked() {
+    let frames = |learns_next_hop: bool| {
+        let mut lab = Lab::new(1);
+        let radios = [A, B].map(|num| lab.add(RadioConfig { learns_next_hop, ..quiet(num, "SHORT_FAST") }));
+        let [a, b] = radios.map(|radio| lab.connect(radio));
+        lab.packet(a, reliable(B));
+        lab.run_secs(30);
+        lab.ledger.clear();
+        lab.packet(a, MeshPacket { hop_limit: 3, ..packet(B, 256, 50) });
+        lab.run_secs(60);
+        assert_eq!(content(&lab.take(b)).len(), 2);
+        kinds(&lab)
+    };
+    assert_eq!(frames(true), [(A, Kind::Data), (B, Kind::Ack)]);
+    assert_eq!(frames(false), [(A, Kind::Data)]);
+}

@@ -9,10 +9,10 @@ use meshnetd::link::Connect;
 use tempfile::TempDir;
 
 /// The radios' node numbers.
-pub const NODES: [u32; 2] = [0xa000_0001, 0xa000_0002];
+pub(crate) const NODES: [u32; 2] = [0xa000_0001, 0xa000_0002];
 
 /// A running simulator; ends when dropped.
-pub struct Simulator {
+pub(crate) struct Simulator {
     process: Child,
     ports: Vec<Connect>,
     folder: TempDir,
@@ -20,12 +20,12 @@ pub struct Simulator {
 
 impl Simulator {
     /// Starts one whose radios listen on TCP.
-    pub fn tcp(options: &[&str]) -> Self {
+    pub(crate) fn tcp(options: &[&str]) -> Self {
         Self::start(|_, _| "tcp:127.0.0.1:0".to_owned(), options)
     }
 
     /// Starts one whose first radio listens on this address.
-    pub fn tcp_at(address: &str) -> Self {
+    pub(crate) fn tcp_at(address: &str) -> Self {
         Self::start(
             |_, at| if at == 0 { format!("tcp:{address}") } else { "tcp:127.0.0.1:0".to_owned() },
             &[],
@@ -33,7 +33,7 @@ impl Simulator {
     }
 
     /// Starts one whose radios are on ptys.
-    pub fn pty(options: &[&str]) -> Self {
+    pub(crate) fn pty(options: &[&str]) -> Self {
         Self::start(|folder, at| format!("pty:{}/radio{at}", folder.display()), options)
     }
 
@@ -59,12 +59,12 @@ impl Simulator {
     }
 
     /// Returns how to reach a radio.
-    pub fn port(&self, at: usize) -> Connect {
+    pub(crate) fn port(&self, at: usize) -> Connect {
         self.ports[at].clone()
     }
 
     /// Gives an order and waits until it is carried out.
-    pub fn order(&self, order: &str) {
+    pub(crate) fn order(&self, order: &str) {
         let mut control = UnixStream::connect(self.control()).unwrap();
         writeln!(control, "{order}").unwrap();
         let mut answer = String::new();
