@@ -99,6 +99,11 @@ impl Radios {
         Self { entries, limit, heard: BTreeSet::new() }
     }
 
+    /// Returns whether this is a peer's radio, or one that we sent to.
+    pub(super) fn is_peer(&self, node: u32) -> bool {
+        self.entries.contains_key(&node)
+    }
+
     /// Returns every radio in the table with its node number.
     pub(super) fn iter(&self) -> impl Iterator<Item = (u32, &Radio)> {
         self.entries.iter().map(|(node, entry)| (*node, &entry.radio))

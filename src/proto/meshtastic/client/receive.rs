@@ -239,8 +239,14 @@ impl Client {
             }
             port::ROUTING => self.handle_routing(packet.from, own, data.request_id, &data.payload, now),
             port::NODE_INFO => {
+                let asked = data.want_response && packet.to == own && packet.from != own;
                 if let Ok(user) = User::decode(data.payload.as_slice()) {
                     self.handle_user(packet.from, user);
+                }
+                // A peer asks us alone who we are: it lacks our key. The firmware answers the same asker once in 12 h, and
+                // that answer may have been lost.
+                if asked && self.radios.is_peer(packet.from) {
+                    self.introduce(now);
                 }
             }
             port::TELEMETRY if packet.from == own => self.handle_telemetry(&data.payload),

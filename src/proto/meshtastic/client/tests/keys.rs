@@ -143,3 +143,24 @@ fn a_peer_that_lacks_our_key_hears_from_us() {
     assert!(outputs.contains(&Output::Notice(Notice::PeerLacksOurKey { peer: LinkAddr::radio(PEER) })));
     assert!(outputs.contains(&Output::Link(refused(4, Refusal::NoKey))));
 }
+
+#[test]
+fn a_peer_that_asks_for_our_key_again_is_told_though_its_radio_was_answered_before() {
+    let mut bench = connected(None, &knows(&KEY));
+    bench.drain();
+    let payload = user(PEER, &KEY).encode_to_vec();
+    let question = Data { portnum: port::NODE_INFO, payload, want_response: true, ..Data::default() };
+    let introductions = |bench: &mut Bench, from, to| {
+        let payload = Some(mesh_packet::Payload::Decoded(question.clone()));
+        bench.feed(Variant::Packet(MeshPacket { from, to, payload, ..MeshPacket::default() }));
+        let heartbeat = to_radio::Variant::Heartbeat(Heartbeat { nonce: 1 });
+        bench.written().iter().filter(|variant| **variant == heartbeat).count()
+    };
+    assert_eq!(introductions(&mut bench, PEER + 1, OWN), 0, "a stranger");
+    let everybody = crate::meshtastic::BROADCAST;
+    assert_eq!(introductions(&mut bench, PEER, everybody), 0, "the firmware answers that by itself");
+    assert_eq!(introductions(&mut bench, PEER, OWN), 1);
+    assert_eq!(introductions(&mut bench, PEER, OWN), 0, "not so soon again");
+    bench.wait(Duration::from_secs(60));
+    assert_eq!(introductions(&mut bench, PEER, OWN), 1);
+}
