@@ -8,7 +8,7 @@ use anyhow::Result;
 
 use crate::config::{Config, Peer, preshared_key, private_key};
 use crate::daemon::{Daemon, Make};
-use crate::flow::{self, Transfer};
+use crate::flow::{self, Background, Transfer};
 use crate::namespace::Namespace;
 use crate::ping::{self, Ping, Pinged};
 use crate::radiosim::{AirSpec, Port, Radiosim};
@@ -106,6 +106,15 @@ impl Site {
     pub fn send(&self, other: &Self, len: usize, limit: Duration) -> Result<Transfer> {
         let bytes = flow::noise(len, u64::from(self.node));
         flow::transfer(&self.namespace, &other.namespace, other.at(4000), &bytes, limit)
+    }
+
+    /// Starts to send `len` bytes to the other one over TCP, in the background.
+    ///
+    /// # Errors
+    /// If no connection comes about within `limit`, which is also the limit for the whole.
+    pub fn transfer_to(&self, other: &Self, len: usize, limit: Duration) -> Result<Background> {
+        let bytes = flow::noise(len, u64::from(self.node));
+        Background::start(&self.namespace, &other.namespace, other.at(4001), bytes, limit)
     }
 
     /// Returns the address of one of its ports.

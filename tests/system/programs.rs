@@ -37,16 +37,7 @@ fn directory() -> Result<PathBuf> {
 /// If they do not build.
 pub fn build(release: bool, quiet: bool) -> Result<PathBuf> {
     let mut command = Command::new(cargo());
-    command.current_dir(workspace()).args([
-        "build",
-        "--bins",
-        "-p",
-        "meshnetd",
-        "-p",
-        "meshctl",
-        "-p",
-        "meshnet-radiosim",
-    ]);
+    command.current_dir(workspace()).args(["build", "--workspace", "--bins"]);
     if release {
         command.arg("--release");
     }

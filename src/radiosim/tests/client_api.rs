@@ -244,6 +244,15 @@ fn disconnect_closes_the_connection() {
 }
 
 #[test]
+fn a_host_that_sends_and_hangs_up_at_once_is_still_heard() {
+    let (mut lab, a, b) = Lab::pair("SHORT_TURBO", 1);
+    lab.datagram(a, B, 10);
+    lab.hang_up(a);
+    lab.run_secs(2);
+    assert_eq!(content(&lab.take(b)).len(), 1);
+}
+
+#[test]
 fn only_the_last_two_queue_statuses_are_kept_for_the_host() {
     let (mut lab, a, b) = Lab::pair("SHORT_TURBO", 1);
     let ids: Vec<_> = (0..8).map(|_| lab.datagram(a, B, 10)).collect();
