@@ -46,6 +46,8 @@ const FLOW: usize = 4000;
 /// Datagrams that are kept for those who would replay them.
 const RECORDED: usize = 256;
 const HOUR: f64 = 3600.0;
+/// Packets that a radio may have queued when it finds its hour spent.
+const QUEUED: f64 = 4.0;
 
 /// A packet of a host's.
 #[derive(Debug, Clone)]
@@ -89,11 +91,32 @@ struct Counters {
 /// The air that a radio used within the last hour.
 #[derive(Debug, Default)]
 struct Law {
-    sent: VecDeque<(f64, f64)>,
+    sent: VecDeque<Sent>,
     sum: f64,
+    own: f64,
     /// When the radio, and when the daemon, last forgot what was sent.
     radio_forgot: Option<f64>,
     daemon_forgot: Option<f64>,
+}
+
+/// A transmission: its start in seconds, its air, and that again if the packet was the radio's own or its host's.
+#[derive(Debug, Clone, Copy)]
+struct Sent {
+    time: f64,
+    air: f64,
+    own: f64,
+}
+
+impl Law {
+    /// Takes a transmission that ended now, and forgets those before the last hour.
+    fn push(&mut self, sent: Sent, now: f64) {
+        self.sent.push_back(sent);
+        (self.sum, self.own) = (self.sum + sent.air, self.own + sent.own);
+        while let Some(old) = self.sent.front().copied().filter(|old| old.time + HOUR < now) {
+            (self.sum, self.own) = (self.sum - old.air, self.own - old.own);
+            self.sent.pop_front();
+        }
+    }
 }
 
 /// See the module's introduction.
@@ -243,6 +266,8 @@ impl Watch {
                 if self.recorded.len() > RECORDED {
                     self.recorded.pop_front();
                 }
+                // The model of the tool is not what is tested.
+                let to = to.filter(|_| !self.tools[at]);
                 to.map_or(Ok(()), |to| self.sealed(at, to, &transmit.payload))
             }
             Did::Received { from, payload } => {
@@ -375,19 +400,19 @@ impl Watch {
         self.note(when, line);
         let law = &mut self.laws[at];
         let (air, end) = (entry.airtime_ms / 1000.0, entry.time + entry.airtime_ms / 1000.0);
-        law.sent.push_back((entry.time, air));
-        law.sum += air;
-        while let Some(&(time, air)) = law.sent.front().filter(|(time, _)| time + HOUR < end) {
-            debug_assert!(time < end, "the ledger is in order");
-            law.sum -= air;
-            law.sent.pop_front();
-        }
+        let own = if entry.from == entry.sender { air } else { 0.0 };
+        law.push(Sent { time: entry.time, air, own }, end);
         let lately = |at: Option<f64>| at.is_some_and(|at| at + HOUR > end && at > 0.0);
-        // Each of the two remembers for the other, unless both forgot within the hour.
+        // Each of the two remembers for the other, unless both forgot within the hour; the tool keeps no account.
         let excused =
-            self.duty >= 1.0 || lately(law.radio_forgot) && (lately(law.daemon_forgot) || self.tools[at]);
-        if !excused && law.sum > self.duty * HOUR + air {
-            return Err(format!("radio {at} sent for {:.1} s within an hour", law.sum));
+            self.duty >= 1.0 || self.tools[at] || lately(law.radio_forgot) && lately(law.daemon_forgot);
+        let limit = self.duty * HOUR;
+        // What it relays for others is the radio's business, and it looks at its account before it queues a packet.
+        if !excused && (law.own > limit || law.sum > limit + QUEUED * air) {
+            return Err(format!(
+                "radio {at} sent for {:.1} s within an hour, {:.1} s its own",
+                law.sum, law.own
+            ));
         }
         Ok(())
     }
