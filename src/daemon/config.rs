@@ -55,8 +55,6 @@ pub struct Config {
     pub peers: Vec<Peer>,
     /// What is allowed but deserves a look.
     pub warnings: Vec<ConfigError>,
-    /// The line of the first secret in the text, with its key: why the file's permissions matter.
-    pub secret_at: Option<(u32, &'static str)>,
 }
 
 /// Where the private key is.

@@ -14,7 +14,7 @@ mod timer;
 use std::future::pending;
 use std::io;
 use std::path::PathBuf;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, bail};
 use meshnet_proto::Node;
@@ -29,7 +29,7 @@ use self::store::Store;
 use self::timer::Timer;
 use crate::config::Config;
 use crate::link::{self, FromLink, Incoming, Link, LinkStatus};
-use crate::netlink::{Interface, InterfaceEvent, Settings};
+use crate::netlink::{Interface, InterfaceEvent};
 use crate::status::{Identity, Status};
 use crate::{files, tap};
 
@@ -46,12 +46,10 @@ pub struct Parts {
     pub private_key: PrivateKey,
     /// The TAP.
     pub tap: tap::Opened,
-    /// The netlink helper.
+    /// The netlink helper, which ends when this is dropped.
     pub interface: Interface,
     /// Its news.
     pub interface_events: mpsc::Receiver<InterfaceEvent>,
-    /// What the interface was made by it, to be done again if need be.
-    pub settings: Settings,
     /// The state file.
     pub state_path: PathBuf,
     /// The status file.
@@ -68,9 +66,8 @@ pub struct Instance {
     tap_is_up: bool,
     links: Vec<Link>,
     from_links: mpsc::Receiver<FromLink>,
-    interface: Interface,
+    _interface: Interface,
     interface_events: mpsc::Receiver<InterfaceEvent>,
-    settings: Settings,
     store: Store,
     status_path: PathBuf,
     timer: Timer,
@@ -113,16 +110,7 @@ pub async fn run(parts: Parts) -> anyhow::Result<()> {
 
 impl Instance {
     fn new(parts: Parts) -> anyhow::Result<Self> {
-        let Parts {
-            config,
-            private_key,
-            tap,
-            interface,
-            interface_events,
-            settings,
-            state_path,
-            status_path,
-        } = parts;
+        let Parts { config, private_key, tap, interface, interface_events, state_path, status_path } = parts;
         let started = Instant::now();
         let public_key = private_key.public();
         let unix_time = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -142,9 +130,8 @@ impl Instance {
             tap_is_up: true,
             links,
             from_links,
-            interface,
+            _interface: interface,
             interface_events,
-            settings,
             store,
             status_path,
             timer: Timer::new(),
@@ -159,7 +146,7 @@ impl Instance {
                 _ = signals.terminate.recv() => return self.stop("SIGTERM"),
                 _ = signals.interrupt.recv() => return self.stop("SIGINT"),
                 _ = signals.status.recv() => self.write_status(),
-                event = self.interface_events.recv() => self.handle_interface(event).await?,
+                event = self.interface_events.recv() => self.handle_interface(event)?,
                 message = self.from_links.recv() => self.handle_links(message)?,
                 readable = self.tap.readable() => {
                     readable.context("cannot wait for the TAP")?;
@@ -205,7 +192,7 @@ impl Instance {
     }
 
     /// Takes news of the interface.
-    async fn handle_interface(&mut self, event: Option<InterfaceEvent>) -> anyhow::Result<()> {
+    fn handle_interface(&mut self, event: Option<InterfaceEvent>) -> anyhow::Result<()> {
         match event.context("the netlink helper has ended")? {
             InterfaceEvent::Down => {
                 warn!(
@@ -217,9 +204,8 @@ impl Instance {
             InterfaceEvent::Up => {
                 info!(interface = self.config.tap_name, "the interface is up again");
                 self.tap_is_up = true;
-                // Going down cost it its routes and IPv6 addresses.
-                self.interface.configure(self.settings.clone()).await?;
             }
+            InterfaceEvent::Broken(error) => bail!("the interface is up again, but {error}"),
             InterfaceEvent::Removed => bail!("somebody removed the interface {}", self.config.tap_name),
         }
         Ok(())
@@ -325,6 +311,3 @@ fn random() -> anyhow::Result<[u8; 32]> {
     getrandom::fill(&mut seed).map_err(|error| anyhow::anyhow!("no randomness from the kernel: {error}"))?;
     Ok(seed)
 }
-
-/// How long to wait before a failed write of the state is tried again.
-const STORE_RETRY: Duration = Duration::from_secs(10);

@@ -36,7 +36,8 @@ fn check(file: &Path) -> ExitCode {
     match config::load(file) {
         Ok((config, _)) => {
             config.warnings.iter().for_each(|warning| println!("{warning}"));
-            println!("{}: fine ({} peers, {} links)", file.display(), config.peers.len(), config.links.len());
+            let (peers, links) = (counted(config.peers.len(), "peer"), counted(config.links.len(), "link"));
+            println!("{}: fine ({peers}, {links})", file.display());
             ExitCode::SUCCESS
         }
         Err(findings) => {
@@ -49,9 +50,12 @@ fn check(file: &Path) -> ExitCode {
 
 fn count(findings: &[ConfigError]) -> String {
     let errors = findings.iter().filter(|finding| finding.severity == Severity::Error).count();
-    let plural = |n: usize| if n == 1 { "" } else { "s" };
     let warnings = findings.len() - errors;
-    format!("{errors} error{}, {warnings} warning{}", plural(errors), plural(warnings))
+    format!("{}, {}", counted(errors, "error"), counted(warnings, "warning"))
+}
+
+fn counted(number: usize, what: &str) -> String {
+    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
 }
 
 fn run(arguments: &Arguments) -> anyhow::Result<()> {
@@ -73,21 +77,13 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let allowed = config.peers.iter().flat_map(|peer| peer.core.allowed_ips.iter().copied());
     let mac = meshnet_proto::mac_of(&private_key.public());
     let settings = Settings::new(mac, config.mtu, config.addresses.clone(), allowed);
-    interface.configure_blocking(settings.clone())?;
+    interface.configure(settings)?;
     privilege::drop_all()?;
 
     let state_path = arguments.state_dir.join(format!("{}.state", config.tap_name));
     let status_path = arguments.runtime_dir.join(format!("{}.status.json", config.tap_name));
-    let parts = instance::Parts {
-        config,
-        private_key,
-        tap,
-        interface,
-        interface_events,
-        settings,
-        state_path,
-        status_path,
-    };
+    let parts =
+        instance::Parts { config, private_key, tap, interface, interface_events, state_path, status_path };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("no runtime")?;
     runtime.block_on(instance::run(parts))
 }

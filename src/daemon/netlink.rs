@@ -2,8 +2,8 @@
 //!
 //! A helper thread with a runtime of its own is the only one that keeps CAP_NET_ADMIN. It takes one kind of request,
 //! [`Settings`] to apply, and it applies them to one interface, whose index it looks up once at its start: whoever takes over
-//! the thread that talks to strangers can ask for nothing else. It also watches that interface and says if somebody else takes it
-//! down or away.
+//! the thread that talks to strangers can ask for nothing else. It also watches that interface: it says if somebody else takes
+//! it down or away, and puts back what it lost once it is up again.
 //!
 //! Life-cycle: [`start`] while the starting thread has CAP_NET_ADMIN → [`Interface::configure`] → events → ends when the
 //! [`Interface`] is dropped.
@@ -79,24 +79,15 @@ pub struct Interface {
 }
 
 impl Interface {
-    /// Makes the interface what `settings` say, whatever it was, and takes it up. Outside a runtime only.
+    /// Makes the interface what `settings` say, whatever it was, takes it up, and keeps it so. For threads without a
+    /// runtime: it blocks.
     ///
     /// # Errors
     /// If the kernel refuses something; what came before it stays.
-    pub fn configure_blocking(&self, settings: Settings) -> anyhow::Result<()> {
+    pub fn configure(&self, settings: Settings) -> anyhow::Result<()> {
         let (done, answer) = oneshot::channel();
         self.requests.blocking_send(Configure { settings, done }).map_err(|_| gone())?;
         answer.blocking_recv().map_err(|_| gone())?
-    }
-
-    /// As [`Self::configure_blocking`], in a runtime.
-    ///
-    /// # Errors
-    /// As there.
-    pub async fn configure(&self, settings: Settings) -> anyhow::Result<()> {
-        let (done, answer) = oneshot::channel();
-        self.requests.send(Configure { settings, done }).await.map_err(|_| gone())?;
-        answer.await.map_err(|_| gone())?
     }
 }
 
@@ -170,15 +161,24 @@ async fn serve(
     events: mpsc::Sender<InterfaceEvent>,
 ) {
     let mut watch = watch::Watch::new(index, messages);
+    let mut current = None;
     loop {
         tokio::select! {
             request = requests.recv() => {
                 let Some(Configure { settings, done }) = request else { return };
+                let applied = apply::apply(handle, index, &settings).await;
+                current = Some(settings);
                 // Who asked may have stopped waiting.
-                let _ = done.send(apply::apply(handle, index, &settings).await);
+                let _ = done.send(applied);
             }
             event = watch.next() => {
                 let Some(event) = event else { return };
+                let restored = match (&event, &current) {
+                    // Going down cost it its routes and IPv6 addresses.
+                    (InterfaceEvent::Up, Some(settings)) => apply::apply(handle, index, settings).await,
+                    _ => Ok(()),
+                };
+                let event = restored.map_or_else(|error| InterfaceEvent::Broken(format!("{error:#}")), |()| event);
                 if events.send(event).await.is_err() {
                     return;
                 }

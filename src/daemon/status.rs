@@ -55,8 +55,8 @@ struct Counters {
 
 #[derive(Debug, Serialize)]
 struct Link {
-    name: String,
-    state: &'static str,
+    #[serde(flatten)]
+    driver: LinkStatus,
     up: bool,
     queued: BTreeMap<&'static str, usize>,
     airtime_used_ms: u64,
@@ -90,10 +90,10 @@ impl Status {
             unix_time: SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs(),
             uptime_seconds: now.saturating_duration_since(identity.started).as_secs(),
             peers: snapshot.peers.iter().map(|peer| Peer::new(peer, config, &names, now)).collect(),
-            links: names
+            links: links
                 .iter()
                 .enumerate()
-                .map(|(index, name)| Link::new(name, index, &snapshot.links, links.get(index)))
+                .map(|(index, link)| Link::new(index, link, &snapshot.links))
                 .collect(),
             drops: snapshot.drops.iter().map(|(reason, count)| (reason.as_str(), *count)).collect(),
         }
@@ -115,7 +115,7 @@ impl Status {
         let established = self.peers.iter().filter(|peer| peer.state == "established").count();
         let sum = |pick: fn(&Peer) -> u64| self.peers.iter().map(pick).sum::<u64>();
         let links: Vec<String> =
-            self.links.iter().map(|link| format!("{} {}", link.name, link.state)).collect();
+            self.links.iter().map(|link| format!("{} {}", link.driver.name, link.driver.state)).collect();
         format!(
             "{established} of {} peers connected, {} packets sent, {} received, {} ms of air, {} drops, {}",
             self.peers.len(),
@@ -163,13 +163,12 @@ impl From<Traffic> for Counters {
 }
 
 impl Link {
-    fn new(name: &str, index: usize, snapshots: &[LinkSnapshot], status: Option<&LinkStatus>) -> Self {
+    fn new(index: usize, driver: &LinkStatus, snapshots: &[LinkSnapshot]) -> Self {
         let snapshot = snapshots.iter().find(|snapshot| usize::from(snapshot.link.0) == index);
         let queued =
             snapshot.map(|s| s.queued.iter().map(|(class, count)| (class_name(*class), *count)).collect());
         Self {
-            name: name.to_owned(),
-            state: status.map_or("down", |status| status.state),
+            driver: driver.clone(),
             up: snapshot.is_some_and(|snapshot| snapshot.up),
             queued: queued.unwrap_or_default(),
             airtime_used_ms: snapshot.map_or(0, |snapshot| milliseconds(snapshot.airtime_used)),

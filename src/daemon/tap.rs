@@ -4,8 +4,9 @@
 //! [`Tap`], unless it was there before. Reads and writes never block: the event loop waits for [`Tap::readable`] and then
 //! takes frames until there is none.
 
+mod watched;
+
 use std::io;
-use std::os::fd::{AsRawFd, RawFd};
 
 use anyhow::Context as _;
 use tokio::io::Interest;
@@ -40,17 +41,8 @@ pub fn open(name: &str, mtu: u16) -> anyhow::Result<Opened> {
 
 /// A TAP in the event loop.
 pub struct Tap {
-    device: AsyncFd<Device>,
+    device: AsyncFd<watched::Device>,
     buffer: Vec<u8>,
-}
-
-/// Gives [`AsyncFd`] the descriptor.
-struct Device(tun::Device);
-
-impl AsRawFd for Device {
-    fn as_raw_fd(&self) -> RawFd {
-        self.0.as_raw_fd()
-    }
 }
 
 impl Opened {
@@ -60,7 +52,7 @@ impl Opened {
     /// If the runtime cannot watch the descriptor.
     pub fn into_async(self) -> io::Result<Tap> {
         Ok(Tap {
-            device: AsyncFd::with_interest(Device(self.device), Interest::READABLE)?,
+            device: watched::watch(self.device)?,
             buffer: vec![0; usize::from(self.mtu) + FRAME_OVERHEAD],
         })
     }
@@ -83,7 +75,7 @@ impl Tap {
     /// If the interface is gone.
     pub fn read(&mut self) -> io::Result<Option<&[u8]>> {
         let buffer = &mut self.buffer;
-        match self.device.try_io(Interest::READABLE, |device| device.0.recv(buffer)) {
+        match self.device.try_io(Interest::READABLE, |device| device.recv(buffer)) {
             Ok(length) => Ok(Some(&self.buffer[..length.min(self.buffer.len())])),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
             Err(error) => Err(error),
@@ -95,6 +87,6 @@ impl Tap {
     /// # Errors
     /// If the kernel does not take it: the interface is down or gone, or memory is short.
     pub fn write(&self, frame: &[u8]) -> io::Result<()> {
-        self.device.get_ref().0.send(frame).map(drop)
+        self.device.get_ref().send(frame).map(drop)
     }
 }

@@ -282,12 +282,23 @@ impl Tcp {
             && self.flags & tcp_flag::ACK != 0
     }
 
-    /// Returns whether it acknowledges more than `other` does, in TCP's circular order (RFC 9293 section 3.4).
+    /// Returns whether it acknowledges more than `other` does.
     #[must_use]
     pub const fn acknowledges_more_than(&self, other: &Self) -> bool {
-        let ahead = self.acknowledgement.wrapping_sub(other.acknowledgement);
-        ahead != 0 && ahead < 1 << 31
+        is_ahead(self.acknowledgement, other.acknowledgement)
     }
+
+    /// Returns whether it comes after `other` in the stream.
+    #[must_use]
+    pub const fn is_after(&self, other: &Self) -> bool {
+        is_ahead(self.sequence, other.sequence)
+    }
+}
+
+/// TCP's circular order of sequence numbers (RFC 9293 section 3.4).
+const fn is_ahead(a: u32, b: u32) -> bool {
+    let ahead = a.wrapping_sub(b);
+    ahead != 0 && ahead < 1 << 31
 }
 
 /// The Internet checksum (RFC 1071) over the parts in a row; all but the last must be of even length.

@@ -8,8 +8,8 @@
 //! somebody waits for ([`Class::Interactive`]) is charged a quarter.
 //!
 //! **Needless packets.** A TCP segment that still waits when it comes again takes the old one's place; one that has left
-//! so recently that no answer can be back yet is dropped; an acknowledgement that a later one covers is dropped. None of
-//! this changes what the two ends of the connection agree on, it only saves air.
+//! so recently that no answer can be back yet is dropped; an acknowledgement that a later one covers is dropped. A segment
+//! that was lost and is sent again goes before those that follow it in the stream. None of this changes what the two ends of the connection agree on, it only saves air.
 //!
 //! Invariants: at most [`MAX_FLOW`] frames of a flow and [`MAX_FRAMES`] in all; no frame is returned after its time.
 
@@ -271,11 +271,21 @@ impl Flow {
             }
             self.drop_covered_acks(&tcp, drops);
         }
-        self.entries.push_back(entry);
+        let place = entry.tcp.map_or(self.entries.len(), |tcp| self.place_of(&tcp));
+        self.entries.insert(place, entry);
         if self.entries.len() > MAX_FLOW {
             self.entries.pop_front();
             count(drops, DropReason::QueueOverflow);
         }
+    }
+
+    /// Where a segment belongs: one that is sent again goes before what follows it in the stream, for the receiver waits
+    /// for it; everything else goes last.
+    fn place_of(&self, tcp: &Tcp) -> usize {
+        let follows =
+            |entry: &Entry| entry.tcp.is_some_and(|waiting| waiting.length > 0 && waiting.is_after(tcp));
+        let first = if tcp.length > 0 { self.entries.iter().position(follows) } else { None };
+        first.unwrap_or(self.entries.len())
     }
 
     fn waiting_copy(&mut self, tcp: &Tcp) -> Option<&mut Entry> {

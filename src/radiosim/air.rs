@@ -14,26 +14,25 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use crate::chance::Chance;
-use crate::config::{AirConfig, Burst, Faults, Hearing, RadioConfig};
+use crate::config::{AirConfig, Faults, Hearing, RadioConfig};
 use crate::ledger::{LedgerEntry, NodeNum, Totals};
 use crate::radio::frame::PublicKey;
 use crate::radio::port::{ClientId, ClientOutput, Transport};
+use crate::radio::queue::Queued;
 use crate::radio::{Radio, Turn};
 
+mod fading;
 mod medium;
 
+use fading::Fading;
 use medium::{Medium, Reception};
+
+/// Radios that are switched on together do not come up together to the millisecond.
+const MAX_LATENESS: Duration = Duration::from_secs(2);
 
 /// One of the radios of an [`Air`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RadioId(pub(crate) usize);
-
-/// The state of a channel with bursts, from one radio to another.
-#[derive(Debug, Clone, Copy)]
-struct BurstState {
-    bad: bool,
-    at: Instant,
-}
 
 /// Radios on one simulated LoRa channel.
 #[derive(Debug)]
@@ -45,7 +44,7 @@ pub struct Air {
     radios: Vec<Radio>,
     totals: Vec<Totals>,
     hearing: BTreeMap<(usize, usize), Option<Hearing>>,
-    bursts: BTreeMap<(usize, usize), BurstState>,
+    fading: Fading,
     medium: Medium,
     ledger: VecDeque<LedgerEntry>,
     next_client: u64,
@@ -63,7 +62,7 @@ impl Air {
             radios: Vec::new(),
             totals: Vec::new(),
             hearing: BTreeMap::new(),
-            bursts: BTreeMap::new(),
+            fading: Fading::default(),
             medium: Medium::default(),
             ledger: VecDeque::new(),
             next_client: 0,
@@ -75,7 +74,8 @@ impl Air {
         self.handle_timeout(now);
         let mut key: PublicKey = [0; 32];
         self.chance.fill(&mut key);
-        let mut radio = Radio::new(config, key, now);
+        let lateness = MAX_LATENESS.mul_f64(self.chance.unit());
+        let mut radio = Radio::new(config, key, lateness, now);
         let unix = self.unix();
         for other in &mut self.radios {
             radio.acquaint(other, unix);
@@ -160,10 +160,11 @@ impl Air {
         id
     }
 
-    /// A host sends bytes.
-    pub fn handle_client_bytes(&mut self, client: ClientId, bytes: &[u8], now: Instant) {
+    /// A host sends bytes; returns how many were taken. At most 64 KiB wait for the radio to read them, as in a socket:
+    /// the rest is to be sent again later.
+    pub fn handle_client_bytes(&mut self, client: ClientId, bytes: &[u8], now: Instant) -> usize {
         self.handle_timeout(now);
-        self.radios[client.radio].port.receive(client, bytes, self.now);
+        self.radios[client.radio].port.receive(client, bytes, self.now)
     }
 
     /// A host has closed its connection.
@@ -268,6 +269,7 @@ impl Air {
         let airtime = packet.frame.airtime(&radio.modem);
         radio.mac.sending = true;
         radio.airlog.log_sent(airtime, self.now);
+        radio.log(self.now, format_args!("sending !{:08x} {:08x}", packet.frame.from, packet.frame.id));
         let symbol = Duration::from_secs_f64(
             f64::from(1_u32 << radio.modem.spreading_factor) / f64::from(radio.modem.bandwidth),
         );
@@ -294,6 +296,7 @@ impl Air {
             if reception != Reception::Deaf {
                 // Noise or not, the receiver saw the channel in use.
                 self.radios[receiver].airlog.log_heard(airtime, self.now);
+                self.with_radio(receiver, Radio::redraw_transmit_delay);
             }
             match reception {
                 Reception::Deaf => entry.deaf.push(num),
@@ -316,24 +319,18 @@ impl Air {
         self.account(sender, &packet, airtime, entry);
         if !cut {
             self.radios[sender].mac.sending = false;
-            self.with_radio(sender, Radio::set_transmit_delay);
+            self.with_radio(sender, Radio::redraw_transmit_delay);
         }
         for (receiver, snr) in received {
             self.with_radio(receiver, |radio, turn| {
                 radio.handle_frame(&packet.frame, snr, turn);
-                radio.set_transmit_delay(turn);
+                radio.redraw_transmit_delay(turn);
                 radio.serve_host(turn);
             });
         }
     }
 
-    fn new_entry(
-        &self,
-        sender: usize,
-        packet: &crate::radio::queue::Queued,
-        start: Instant,
-        airtime: Duration,
-    ) -> LedgerEntry {
+    fn new_entry(&self, sender: usize, packet: &Queued, start: Instant, airtime: Duration) -> LedgerEntry {
         let frame = &packet.frame;
         LedgerEntry {
             time: (start - self.start).as_secs_f64(),
@@ -355,13 +352,7 @@ impl Air {
         }
     }
 
-    fn account(
-        &mut self,
-        sender: usize,
-        packet: &crate::radio::queue::Queued,
-        airtime: Duration,
-        entry: LedgerEntry,
-    ) {
+    fn account(&mut self, sender: usize, packet: &Queued, airtime: Duration, entry: LedgerEntry) {
         let totals = &mut self.totals[sender];
         *totals.frames.entry(packet.kind).or_default() += 1;
         totals.bytes += packet.frame.bytes() as u64;
@@ -380,26 +371,11 @@ impl Air {
     }
 
     fn is_lost(&mut self, sender: usize, receiver: usize, hearing: Hearing) -> bool {
-        let burst = self.config.faults.burst.map_or(0.0, |burst| self.burst_loss(burst, (sender, receiver)));
-        self.chance.hit(self.config.faults.loss) || self.chance.hit(hearing.loss) || self.chance.hit(burst)
-    }
-
-    /// Moves a Gilbert-Elliott channel on to the present, by the exact probabilities of the two-state Markov process.
-    fn burst_loss(&mut self, burst: Burst, way: (usize, usize)) -> f64 {
-        let (good, bad) = (burst.good.as_secs_f64().max(1e-9), burst.bad.as_secs_f64().max(1e-9));
-        let share_bad = bad / (good + bad);
-        let before = self.bursts.get(&way).copied();
-        let bad_now = match before {
-            None => share_bad,
-            Some(state) => {
-                let elapsed = (self.now - state.at).as_secs_f64();
-                let memory = (-elapsed * (1.0 / good + 1.0 / bad)).exp();
-                share_bad + (f64::from(u8::from(state.bad)) - share_bad) * memory
-            }
-        };
-        let bad = self.chance.hit(bad_now);
-        self.bursts.insert(way, BurstState { bad, at: self.now });
-        if bad { burst.loss } else { 0.0 }
+        let Faults { loss, burst, .. } = self.config.faults;
+        let chance = &mut self.chance;
+        let in_burst =
+            burst.map_or(0.0, |burst| self.fading.loss(burst, (sender, receiver), self.now, chance));
+        chance.hit(loss) || chance.hit(hearing.loss) || chance.hit(in_burst)
     }
 
     fn unix(&self) -> u32 {

@@ -146,6 +146,9 @@ pub struct RadioConfig {
     pub licensed: bool,
     /// Whose keys it has.
     pub acquainted: Acquainted,
+    /// Learns from answers which relay reaches whom, and sends unicasts there alone. The firmware does; its own simulated
+    /// radio cannot, for it loses the relay's number.
+    pub learns_next_hop: bool,
     /// How many packets wait for a host that does not read: 8 to 100, by the hardware.
     pub to_phone: usize,
     /// How often it tells its host, and only its host, its own measurements.
@@ -154,6 +157,8 @@ pub struct RadioConfig {
     pub node_info: bool,
     /// How long it takes from reset to an open client port.
     pub boot_time: Duration,
+    /// Off: the radio does not read its serial port.
+    pub serial_enabled: bool,
     /// On a serial port: log lines also between the frames, and not only until a client speaks.
     pub debug_log: bool,
 }
@@ -175,10 +180,12 @@ impl RadioConfig {
             role: Role::Client,
             licensed: false,
             acquainted: Acquainted::All,
+            learns_next_hop: true,
             to_phone: 32,
             telemetry: Some(Duration::from_secs(60)),
             node_info: true,
             boot_time: Duration::from_secs(3),
+            serial_enabled: true,
             debug_log: false,
         }
     }

@@ -25,10 +25,17 @@ use front::{control, listen};
 /// Events that wait for the world's task.
 const EVENTS: usize = 64;
 
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> anyhow::Result<()> {
+fn main() -> anyhow::Result<()> {
     let args = Args::parse();
     args.check()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let result = runtime.block_on(run(args));
+    // A thread that still waits for standard input is not waited for.
+    runtime.shutdown_background();
+    result
+}
+
+async fn run(args: Args) -> anyhow::Result<()> {
     let clock = Clock::new(args.speed)?;
     let unix_time = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
     let mut air = Air::new(args.air(unix_time), args.seed, clock.now());
@@ -51,13 +58,14 @@ async fn main() -> anyhow::Result<()> {
     for (radio, spec) in world.air().radios().zip(&args.radios) {
         ports.push(open(&mut world, radio, spec.port.as_ref(), &to_world)?);
     }
-    if let Some(path) = &args.control {
-        open_control(path, orders.clone())?;
-    } else {
-        // Without a control port nobody else keeps the channel of orders open.
-        std::mem::forget(orders.clone());
-    }
-    drop(orders);
+    // The world runs as long as orders may come: without a control port, for ever.
+    let _open = match &args.control {
+        Some(path) => {
+            open_control(path, orders)?;
+            None
+        }
+        None => Some(orders),
+    };
     say(&format!("ready {}", json!({ "radios": ports })))?;
 
     let mut terminate = signal(SignalKind::terminate())?;

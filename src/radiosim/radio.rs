@@ -1,7 +1,7 @@
 //! One radio: its firmware, without the air between it and the others.
 //!
 //! The files below follow the firmware's own division: [`port`] and [`client`] are the client API, [`greeting`] what
-//! `want_config` is answered with, [`phone`] what waits for the host; [`router`] sends and receives packets, with
+//! `want_config` is answered with, [`phone`] what waits for the host; [`send`] and [`receive`] are the router, with
 //! [`retry`], [`history`], [`queue`] and [`nodedb`] as its tables; [`modules`] are the radio's own applications,
 //! [`airlog`] its account of the air. Medium access is in [`Air`](crate::Air), for it needs to hear the others.
 //!
@@ -11,7 +11,7 @@
 use std::time::{Duration, Instant};
 
 use meshnet_proto::meshtastic::airtime::{Modem, Region};
-use meshnet_proto::meshtastic::message::{MeshPacket, User};
+use meshnet_proto::meshtastic::message::{LoraConfig, MeshPacket, User};
 
 use crate::chance::Chance;
 use crate::config::{Acquainted, Faults, RadioConfig};
@@ -28,8 +28,9 @@ pub(crate) mod nodedb;
 pub(crate) mod phone;
 pub(crate) mod port;
 pub(crate) mod queue;
+pub(crate) mod receive;
 pub(crate) mod retry;
-pub(crate) mod router;
+pub(crate) mod send;
 
 /// What a radio is given to act: the time, its share of chance, and what goes wrong on its way to the host.
 pub(crate) struct Turn<'a> {
@@ -46,6 +47,8 @@ pub(crate) struct Radio {
     pub(crate) modem: Modem,
     pub(crate) region: Region,
     pub(crate) key: frame::PublicKey,
+    /// How much later than others it comes to speak after a boot.
+    lateness: Duration,
     /// When it came, or will come, up.
     pub(crate) boot: Instant,
     booted: bool,
@@ -61,16 +64,19 @@ pub(crate) struct Radio {
     node_info: modules::NodeInfoModule,
     telemetry_due: Option<Instant>,
     reset_due: Option<Instant>,
+    /// How the host wants the radio set; it takes effect with the next reset.
+    new_lora: Option<LoraConfig>,
     /// Packets for the host that a fault holds back.
     late: Vec<(Instant, MeshPacket)>,
 }
 
 impl Radio {
-    pub(crate) fn new(config: RadioConfig, key: frame::PublicKey, now: Instant) -> Self {
+    pub(crate) fn new(config: RadioConfig, key: frame::PublicKey, lateness: Duration, now: Instant) -> Self {
         let mut radio = Self {
             modem: config.modem(),
             region: Region::from_number(config.region),
             key,
+            lateness,
             boot: now,
             booted: false,
             reboots: 0,
@@ -85,6 +91,7 @@ impl Radio {
             node_info: modules::NodeInfoModule::default(),
             telemetry_due: None,
             reset_due: None,
+            new_lora: None,
             late: Vec::new(),
             config,
         };
@@ -105,6 +112,7 @@ impl Radio {
         if forget_nodes {
             self.nodes.clear();
         }
+        self.apply_new_lora();
         self.modem = self.config.modem();
         self.region = Region::from_number(self.config.region);
         self.queue = queue::TxQueue::default();
@@ -124,7 +132,7 @@ impl Radio {
         self.booted = false;
         self.reset_due = None;
         self.airlog = airlog::AirLog::new(boot);
-        self.node_info = modules::NodeInfoModule::at_boot(self.config.node_info, boot);
+        self.node_info = modules::NodeInfoModule::at_boot(self.config.node_info, self.lateness, boot);
         self.telemetry_due = self.config.telemetry.map(|every| boot + every);
     }
 
@@ -192,7 +200,7 @@ impl Radio {
         let now = turn.now;
         if !self.booted && self.is_up(now) {
             self.booted = true;
-            self.say_booted();
+            self.say_booted(now);
         }
         if self.reset_due.is_some_and(|at| at <= now) {
             self.reset(false, now);

@@ -2,6 +2,9 @@
 
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
@@ -49,7 +52,7 @@ pub fn transfer(
         // A socket belongs to the namespace that it was made in, whoever uses it later.
         let receiver = scope.spawn(move || -> Result<Duration> {
             let mut stream = accept(&listener, start + limit)?;
-            receive(&mut stream, bytes, start + limit)?;
+            receive(&mut stream, bytes, &AtomicUsize::new(0), start + limit)?;
             Ok(start.elapsed())
         });
         let mut stream = from
@@ -59,6 +62,73 @@ pub fn transfer(
         let whole = receiver.join().map_err(|_| anyhow!("the receiver panicked"))??;
         Ok(Transfer { connect, whole })
     })
+}
+
+/// A transfer that goes on while the test does other things. Dropped, it is cut off.
+#[derive(Debug)]
+pub struct Background {
+    received: Arc<AtomicUsize>,
+    sockets: [TcpStream; 2],
+    threads: Option<[JoinHandle<Result<()>>; 2]>,
+}
+
+impl Background {
+    /// Connects, and starts to carry `bytes`, which must arrive within `limit`.
+    ///
+    /// # Errors
+    /// If no connection comes about.
+    pub fn start(
+        from: &Namespace,
+        to: &Namespace,
+        at: SocketAddr,
+        bytes: Vec<u8>,
+        limit: Duration,
+    ) -> Result<Self> {
+        let deadline = Instant::now() + limit;
+        let listener = to.run(|| TcpListener::bind(at).with_context(|| format!("listening at {at}")))?;
+        let mut sender = from
+            .run(|| TcpStream::connect_timeout(&at, limit).with_context(|| format!("connecting to {at}")))?;
+        let mut receiver = accept(&listener, deadline)?;
+        let sockets = [sender.try_clone()?, receiver.try_clone()?];
+        let received = Arc::new(AtomicUsize::new(0));
+        let counter = Arc::clone(&received);
+        let expected = bytes.clone();
+        let threads = [
+            std::thread::spawn(move || send(&mut sender, &bytes, deadline)),
+            std::thread::spawn(move || receive(&mut receiver, &expected, &counter, deadline)),
+        ];
+        Ok(Self { received, sockets, threads: Some(threads) })
+    }
+
+    /// Returns how many bytes have arrived, all of them checked.
+    #[must_use]
+    pub fn received(&self) -> usize {
+        self.received.load(Ordering::Relaxed)
+    }
+
+    /// Waits until every byte has arrived.
+    ///
+    /// # Errors
+    /// If one does not in time, or is not what was sent.
+    pub fn finish(mut self) -> Result<()> {
+        for thread in self.threads.take().into_iter().flatten() {
+            thread.join().map_err(|_| anyhow!("a thread of the transfer panicked"))??;
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Background {
+    fn drop(&mut self) {
+        for socket in &self.sockets {
+            // It may have ended by itself.
+            let _ = socket.shutdown(Shutdown::Both);
+        }
+        for thread in self.threads.take().into_iter().flatten() {
+            // Cut off, both fail: that is what was asked for.
+            let _ = thread.join();
+        }
+    }
 }
 
 /// Accepts one connection.
@@ -88,7 +158,7 @@ fn send(stream: &mut TcpStream, bytes: &[u8], deadline: Instant) -> Result<()> {
     Ok(stream.shutdown(Shutdown::Write)?)
 }
 
-fn receive(stream: &mut TcpStream, expected: &[u8], deadline: Instant) -> Result<()> {
+fn receive(stream: &mut TcpStream, expected: &[u8], counter: &AtomicUsize, deadline: Instant) -> Result<()> {
     let mut received = 0;
     let mut buffer = [0; 4096];
     loop {
@@ -105,6 +175,7 @@ fn receive(stream: &mut TcpStream, expected: &[u8], deadline: Instant) -> Result
             received + read
         );
         received += read;
+        counter.store(received, Ordering::Relaxed);
     }
     ensure!(received == expected.len(), "{received} of {} bytes arrived", expected.len());
     Ok(())

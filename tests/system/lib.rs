@@ -4,13 +4,16 @@
 //! tool, on one simulated air. Everything that a lab starts ends with it.
 
 pub mod config;
+pub mod daemon;
 pub mod flow;
 pub mod interrupt;
+pub mod lab;
 pub mod namespace;
 pub mod ping;
 pub mod process;
 pub mod programs;
 pub mod python;
+pub mod radiosim;
 mod story;
 pub mod wait;
 

@@ -45,7 +45,8 @@ impl Process {
             .open(&log)
             .with_context(|| log.display().to_string())?;
         let read = usize::try_from(file.metadata()?.len())?;
-        command.stdin(Stdio::null()).stderr(file.try_clone()?).stdout(file);
+        // An error's chain says what failed; a backtrace would push the log out of sight.
+        command.env("RUST_LIB_BACKTRACE", "0").stdin(Stdio::null()).stderr(file.try_clone()?).stdout(file);
         let child = match namespace {
             Some(namespace) => namespace.spawn(&mut command)?,
             None => command.spawn().with_context(|| format!("starting {name}"))?,

@@ -1,5 +1,6 @@
 //! Our own programs, built when first asked for.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::OnceLock;
@@ -27,32 +28,33 @@ fn directory() -> Result<PathBuf> {
     if let Some(dir) = std::env::var_os(DIR_VARIABLE) {
         return Ok(dir.into());
     }
-    build(false)
+    build(false, true)
 }
 
-/// Builds our programs, showing the compiler's progress, and returns the directory that they are in.
+/// Builds our programs, showing the compiler's progress unless `quiet`, and returns the directory that they are in.
 ///
 /// # Errors
 /// If they do not build.
-pub fn build(release: bool) -> Result<PathBuf> {
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let mut command = Command::new(cargo);
-    command.current_dir(workspace()).args([
-        "build",
-        "--bins",
-        "-p",
-        "meshnetd",
-        "-p",
-        "meshctl",
-        "-p",
-        "meshnet-radiosim",
-    ]);
+pub fn build(release: bool, quiet: bool) -> Result<PathBuf> {
+    let mut command = Command::new(cargo());
+    command.current_dir(workspace()).args(["build", "--workspace", "--bins"]);
     if release {
         command.arg("--release");
     }
-    let built = command.status().context("running cargo")?;
-    ensure!(built.success(), "cargo build: {built}");
+    if quiet {
+        let built = command.output().context("running cargo")?;
+        ensure!(built.status.success(), "cargo build: {}", String::from_utf8_lossy(&built.stderr));
+    } else {
+        let built = command.status().context("running cargo")?;
+        ensure!(built.success(), "cargo build: {built}");
+    }
     let target =
         std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| workspace().join("target"), PathBuf::from);
     Ok(target.join(if release { "release" } else { "debug" }))
+}
+
+/// Returns the Cargo that runs us, or the one in the path.
+#[must_use]
+pub fn cargo() -> OsString {
+    std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into())
 }

@@ -11,6 +11,7 @@ mod peer;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::path::PathBuf;
 
 use ipnet::IpNet;
 use meshnet_proto::link::LinkAddr;
@@ -24,11 +25,32 @@ use crate::link::{Contact, LinkSpec};
 /// How many sections a file may have: far more than a radio channel can serve.
 const MAX_SECTIONS: usize = 1024;
 
+/// How many radios a host may have: one for each channel that a mesh can have, and more.
+const MAX_LINKS: usize = 16;
+
+/// What a text says, as far as it can be told.
+pub(super) struct Reading {
+    /// The configuration, if nothing is wrong with it.
+    pub config: Option<Config>,
+    /// What is wrong, and what deserves a look, in the order of lines.
+    pub findings: Vec<ConfigError>,
+    /// The private key's own file, and the line that names it.
+    pub key_file: Option<(PathBuf, u32)>,
+    /// The line of the first secret in the text, with its key: why the file's permissions matter.
+    pub secret_at: Option<(u32, &'static str)>,
+}
+
 /// Reads a configuration from its text; `name` is what messages call the file.
 ///
 /// # Errors
 /// Everything that is wrong with it, and the warnings, in the order of lines.
 pub fn parse(name: &str, text: &str) -> Result<Config, Vec<ConfigError>> {
+    let Reading { config, findings, .. } = read(name, text);
+    config.map(|config| Config { warnings: findings.clone(), ..config }).ok_or(findings)
+}
+
+/// Reads a configuration from its text, and all that can be said of a wrong one.
+pub(super) fn read(name: &str, text: &str) -> Reading {
     let mut findings = Findings::new(name);
     let (sections, strays) = syntax::sections(text);
     for (line, stray) in strays {
@@ -37,7 +59,7 @@ pub fn parse(name: &str, text: &str) -> Result<Config, Vec<ConfigError>> {
     if sections.len() > MAX_SECTIONS {
         let right = format!("at most {MAX_SECTIONS}");
         findings.whole(format!("{} sections", sections.len()), right);
-        return Err(findings.finish());
+        return Reading { config: None, findings: findings.finish(), key_file: None, secret_at: None };
     }
 
     let mut interface: Option<(u32, Interface)> = None;
@@ -66,9 +88,16 @@ pub fn parse(name: &str, text: &str) -> Result<Config, Vec<ConfigError>> {
     }
     let Some((line, interface)) = interface else {
         findings.whole("no [Interface] section", "one, with PrivateKey, Address and MeshtasticConnect");
-        return Err(findings.finish());
+        let secret_at = first_secret(None, &peers);
+        return Reading { config: None, findings: findings.finish(), key_file: None, secret_at };
     };
     build(line, interface, links, peers, findings)
+}
+
+/// Every key that there is.
+#[cfg(test)]
+pub(super) fn keys() -> impl Iterator<Item = &'static str> {
+    [interface::KEYS, link::KEYS, peer::KEYS].into_iter().flatten().copied()
 }
 
 /// Joins the sections. What a missing or wrong value leaves out was told already, so that everything else can still be
@@ -79,12 +108,12 @@ fn build(
     links: Vec<link::Link>,
     peers: Vec<peer::Draft>,
     mut findings: Findings,
-) -> Result<Config, Vec<ConfigError>> {
-    let secret_at = [interface.secret_at]
-        .into_iter()
-        .chain(peers.iter().map(|peer| peer.secret_at))
-        .flatten()
-        .min_by_key(|(line, _)| *line);
+) -> Reading {
+    let secret_at = first_secret(interface.secret_at, &peers);
+    let key_file = match &interface.key {
+        Some(KeySource::File { path, line }) => Some((path.clone(), *line)),
+        Some(KeySource::Inline(_)) | None => None,
+    };
     let mtu = check_mtu(&interface, &peers, &mut findings);
     let own = match &interface.key {
         Some(KeySource::Inline(key)) => Some(key.public()),
@@ -95,24 +124,30 @@ fn build(
     let contacts: Vec<Contact> = peers.iter().flat_map(|(_, contacts)| contacts).cloned().collect();
     let links = join_links(line, interface.link, links, &contacts, &mut findings);
 
-    let all = findings.finish();
-    let fine = all.iter().all(|finding| finding.severity == Severity::Warning);
-    match interface.key {
-        Some(key) if fine => Ok(Config {
-            key,
-            addresses: interface.addresses.into_iter().map(|(_, address)| address).collect(),
-            mtu,
-            rekey_after_messages: interface.rekey_after_messages,
-            tap_name: interface.tap_name,
-            run_as_user: interface.run_as_user,
-            run_as_group: interface.run_as_group,
-            links,
-            peers: peers.into_iter().map(|(peer, _)| peer).collect(),
-            warnings: all,
-            secret_at,
-        }),
-        _ => Err(all),
-    }
+    let findings = findings.finish();
+    let fine = findings.iter().all(|finding| finding.severity == Severity::Warning);
+    let config = interface.key.filter(|_| fine).map(|key| Config {
+        key,
+        addresses: interface.addresses.into_iter().map(|(_, address)| address).collect(),
+        mtu,
+        rekey_after_messages: interface.rekey_after_messages,
+        tap_name: interface.tap_name,
+        run_as_user: interface.run_as_user,
+        run_as_group: interface.run_as_group,
+        links,
+        peers: peers.into_iter().map(|(peer, _)| peer).collect(),
+        warnings: Vec::new(),
+    });
+    Reading { config, findings, key_file, secret_at }
+}
+
+/// The line of the first secret, with its key.
+fn first_secret(
+    interface: Option<(u32, &'static str)>,
+    peers: &[peer::Draft],
+) -> Option<(u32, &'static str)> {
+    let secrets = interface.into_iter().chain(peers.iter().filter_map(|peer| peer.secret_at));
+    secrets.min_by_key(|(line, _)| *line)
 }
 
 /// The MTU; the kernel speaks no IPv6 on an interface below [`IPV6_MTU`].
@@ -193,7 +228,16 @@ fn join_links(
     contacts: &[Contact],
     findings: &mut Findings,
 ) -> Vec<LinkSpec> {
-    let links: Vec<link::Link> = first.into_iter().chain(others).collect();
+    let mut links: Vec<link::Link> = first.into_iter().chain(others).collect();
+    if let Some(link) = links.get(MAX_LINKS) {
+        findings.error(
+            link.line,
+            "Connect",
+            format!("{} radios", links.len()),
+            format!("at most {MAX_LINKS}"),
+        );
+        links.truncate(MAX_LINKS);
+    }
     if links.is_empty()
         && !findings.has_line_error("MeshtasticConnect")
         && !findings.has_line_error("Connect")

@@ -11,7 +11,9 @@ use std::path::Path;
 use meshnet_proto::key::PrivateKey;
 use zeroize::Zeroizing;
 
-use super::{Config, ConfigError, KeySource, Severity, parse};
+use super::interpret::{self, Reading};
+use super::value::Wrong;
+use super::{Config, ConfigError, KeySource, Severity};
 
 /// The longest configuration in bytes: room for thousands of peers.
 pub const MAX_FILE_LEN: u64 = 1 << 20;
@@ -33,11 +35,11 @@ pub fn load(path: &Path) -> Result<(Config, PrivateKey), Vec<ConfigError>> {
         let wrong = ConfigError::file(&name, "no UTF-8 text", "a text file in UTF-8");
         vec![ConfigError { line: u32::try_from(line).ok(), ..wrong }]
     })?;
-    let mut config = parse(&name, text)?;
-    if let Some((line, key)) = config.secret_at
+    let Reading { config, mut findings, key_file, secret_at } = interpret::read(&name, text);
+    if let Some((line, key)) = secret_at
         && metadata.mode() & OTHERS_READ != 0
     {
-        config.warnings.push(ConfigError {
+        findings.push(ConfigError {
             file: name.clone(),
             line: Some(line),
             key: Some(key.to_owned()),
@@ -46,69 +48,52 @@ pub fn load(path: &Path) -> Result<(Config, PrivateKey), Vec<ConfigError>> {
             severity: Severity::Warning,
         });
     }
-    match private_key(&config, path) {
-        Ok(key) => check_own_key(config, key, &name),
-        Err((line, what, right)) => {
-            let error = ConfigError {
-                line: Some(line),
-                key: Some("PrivateKeyFile".to_owned()),
-                ..ConfigError::file(&name, what, right)
-            };
-            config.warnings.push(error);
-            Err(config.warnings)
+    let error = |line, key: &str, (what, right): Wrong| ConfigError {
+        line: Some(line),
+        key: Some(key.to_owned()),
+        ..ConfigError::file(&name, what, right)
+    };
+    let mut own_key = None;
+    if let Some((file, line)) = key_file {
+        match key_in_file(&path.parent().unwrap_or(Path::new("")).join(file)) {
+            Ok(key) => own_key = Some(key),
+            Err(wrong) => findings.push(error(line, "PrivateKeyFile", wrong)),
         }
     }
+    // With a key file, only here can a peer be found to have its public half.
+    if let (Some(key), Some(config)) = (&own_key, &config) {
+        let own = key.public();
+        if let Some(peer) = config.peers.iter().find(|peer| peer.core.public_key == own) {
+            let wrong = ("our own public key".to_owned(), "the public key of the peer".to_owned());
+            findings.push(error(peer.line, "PublicKey", wrong));
+        }
+    }
+    findings.sort_by_key(|finding| finding.line.unwrap_or(u32::MAX));
+    let fine = findings.iter().all(|finding| finding.severity == Severity::Warning);
+    let Some(config) = config.filter(|_| fine) else { return Err(findings) };
+    let key = match &config.key {
+        KeySource::Inline(key) => key.clone(),
+        KeySource::File { .. } => own_key.expect("without a key from the file there is an error"),
+    };
+    Ok((Config { warnings: findings, ..config }, key))
 }
 
-/// A private key in a file of its own is known only here, so only here can a peer be found to have its public half.
-fn check_own_key(
-    config: Config,
-    key: PrivateKey,
-    name: &str,
-) -> Result<(Config, PrivateKey), Vec<ConfigError>> {
-    let own = key.public();
-    let Some(peer) = config.peers.iter().find(|peer| peer.core.public_key == own) else {
-        return Ok((config, key));
-    };
-    let error = ConfigError {
-        line: Some(peer.line),
-        key: Some("PublicKey".to_owned()),
-        ..ConfigError::file(name, "our own public key", "the public key of the peer")
-    };
-    Err(config.warnings.into_iter().chain([error]).collect())
-}
-
-fn private_key(config: &Config, config_path: &Path) -> Result<PrivateKey, (u32, String, String)> {
-    let (path, line) = match &config.key {
-        KeySource::Inline(key) => return Ok(key.clone()),
-        KeySource::File { path, line } => (path, *line),
-    };
-    let path = config_path.parent().unwrap_or(Path::new("")).join(path);
-    let (text, metadata) = read(&path, MAX_KEY_FILE_LEN)
-        .map_err(|(what, right)| (line, format!("{}: {what}", path.display()), right))?;
+/// The private key in a file of its own.
+fn key_in_file(path: &Path) -> Result<PrivateKey, Wrong> {
+    let name = path.display();
+    let (text, metadata) =
+        read(path, MAX_KEY_FILE_LEN).map_err(|(what, right)| (format!("{name}: {what}"), right))?;
     if metadata.mode() & OTHERS_READ != 0 {
-        let what =
-            format!("{} can be read by others (mode {:04o})", path.display(), metadata.mode() & 0o7777);
-        return Err((line, what, format!("chmod 600 {}", path.display())));
+        let what = format!("{name} can be read by others (mode {:04o})", metadata.mode() & 0o7777);
+        return Err((what, format!("chmod 600 {name}")));
     }
-    let parsed = std::str::from_utf8(&text).ok().map(str::trim).map(str::parse::<PrivateKey>);
-    match parsed {
-        Some(Ok(key)) => Ok(key),
-        Some(Err(error)) => Err((
-            line,
-            format!("{}: {error}", path.display()),
-            "one line as \"meshctl genkey\" writes it".to_owned(),
-        )),
-        None => Err((
-            line,
-            format!("{}: no text", path.display()),
-            "one line as \"meshctl genkey\" writes it".to_owned(),
-        )),
-    }
+    let right = || "one line as \"meshctl genkey\" writes it".to_owned();
+    let text = std::str::from_utf8(&text).map_err(|_| (format!("{name}: no text"), right()))?;
+    text.trim().parse().map_err(|error| (format!("{name}: {error}"), right()))
 }
 
 /// The bytes of a regular file or pipe, wiped when dropped, and who may read it.
-fn read(path: &Path, longest: u64) -> Result<(Zeroizing<Vec<u8>>, Metadata), (String, String)> {
+fn read(path: &Path, longest: u64) -> Result<(Zeroizing<Vec<u8>>, Metadata), Wrong> {
     let io = |error: std::io::Error| {
         (format!("cannot be read: {error}"), "a file that this user can read".to_owned())
     };

@@ -7,7 +7,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use ipnet::IpNet;
 use meshnet_proto::config::PeerMode;
-use meshnet_proto::key::{KEY_LEN, KeyError};
+use meshnet_proto::key::{KEY_LEN, KeyError, PrivateKey, PublicKey};
 use meshnet_proto::link::LinkAddr;
 use zeroize::Zeroizing;
 
@@ -25,6 +25,19 @@ pub(super) fn key<K: std::str::FromStr<Err = KeyError>>(text: &str) -> Result<K,
     const RIGHT: &str =
         "a key is 32 bytes in base64, as \"meshctl genkey\", \"pubkey\" and \"genpsk\" write it";
     text.parse().map_err(|error: KeyError| (error.to_string(), RIGHT.to_owned()))
+}
+
+/// A peer's public key.
+pub(super) fn public_key(text: &str) -> Result<PublicKey, Wrong> {
+    let key: PublicKey = key(text)?;
+    // Which private key tries it does not matter: such a point agrees with none.
+    match PrivateKey::from_random([1; KEY_LEN]).agree(&key) {
+        Some(_) => Ok(key),
+        None => {
+            let what = "a point of small order: it agrees on no secret";
+            Err((what.to_owned(), "the public key of the peer".to_owned()))
+        }
+    }
 }
 
 /// The public key that a radio encrypts for.
@@ -155,19 +168,20 @@ pub(super) fn mode(text: &str) -> Result<PeerMode, Wrong> {
     }
 }
 
-/// A whole number from `least` to `most`, underscores between digits allowed as in Python.
+/// A whole number from `least` to `most`, written as Python lets one write it: a sign, underscores between digits.
 pub(super) fn number(text: &str, least: u16, most: u16) -> Result<u16, Wrong> {
-    let digits = text.strip_prefix('+').unwrap_or(text).replace('_', "");
-    let number = digits.parse().ok().filter(|number| (least..=most).contains(number));
-    let wrong = || {
-        let what = if digits.is_empty() {
-            "no value".to_owned()
-        } else {
-            format!("{} is out of range", quoted(text))
-        };
-        (what, format!("a whole number from {least} to {most}"))
-    };
-    number.filter(|_| !digits.starts_with('+')).ok_or_else(wrong)
+    let wrong = |what: String| Err((what, format!("a whole number from {least} to {most}")));
+    if text.is_empty() {
+        return wrong("no value".to_owned());
+    }
+    let unsigned = text.strip_prefix('+').unwrap_or(text);
+    if !unsigned.split('_').all(|digits| !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit())) {
+        return wrong(format!("{} is no number", quoted(text)));
+    }
+    match unsigned.replace('_', "").parse() {
+        Ok(number) if (least..=most).contains(&number) => Ok(number),
+        _ => wrong(format!("{} is out of range", quoted(text))),
+    }
 }
 
 /// A network interface's name.

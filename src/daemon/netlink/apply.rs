@@ -1,11 +1,13 @@
 //! Makes the interface what it is to be. Every step puts in place what is there already, so that all of it can be done
 //! again after somebody took the interface down, which costs it routes and IPv6 addresses.
 
+use std::net::{Ipv4Addr, Ipv6Addr};
+
 use anyhow::Context as _;
 use ipnet::IpNet;
 use rtnetlink::packet_route::address::{AddressAttribute, AddressFlags};
 use rtnetlink::packet_route::link::{AfSpecInet6, AfSpecUnspec, In6AddrGenMode, LinkAttribute};
-use rtnetlink::packet_route::route::{RouteMessage, RouteProtocol, RouteScope};
+use rtnetlink::packet_route::route::{RouteAttribute, RouteMessage, RouteMetric, RouteProtocol, RouteScope};
 use rtnetlink::{Handle, LinkUnspec, RouteMessageBuilder};
 use tracing::debug;
 
@@ -13,6 +15,10 @@ use super::{Settings, is_v6, speaks_ipv6};
 
 /// Routes through radios yield to whatever else leads there: usual metrics are 0 to 1024.
 const ROUTE_METRIC: u32 = 4096;
+/// How many segments of a connection may be under way: enough for a lost one to show by those behind it.
+const MAX_SEGMENTS: u32 = 6;
+/// And how many at its start.
+const FIRST_SEGMENTS: u32 = 4;
 /// How many frames the kernel keeps for us. The daemon takes them at once and queues by itself, where it can choose.
 const TX_QUEUE_LEN: u32 = 64;
 
@@ -38,6 +44,11 @@ pub(super) async fn apply(handle: &Handle, index: u32, settings: &Settings) -> a
     }
     let up = LinkUnspec::new_with_index(index).up();
     handle.link().set(up.build()).execute().await.context("cannot take the interface up")?;
+    for address in settings.addresses.iter().filter(|address| address.prefix_len() < address.max_prefix_len())
+    {
+        let request = handle.route().add(own_network(index, address)).replace();
+        request.execute().await.with_context(|| format!("cannot tune the route to {}", address.trunc()))?;
+    }
     for prefix in &settings.routes {
         let request = handle.route().add(route(index, prefix)).replace();
         request.execute().await.with_context(|| format!("cannot add the route to {prefix}"))?;
@@ -66,20 +77,54 @@ async fn add_address(handle: &Handle, index: u32, address: &IpNet) -> Result<(),
     request.execute().await
 }
 
+/// The route that the kernel made with the address, so that replacing it only adds what TCP is told.
+fn own_network(index: u32, address: &IpNet) -> RouteMessage {
+    const KERNELS_V6_METRIC: u32 = 256;
+    tuned(match address {
+        IpNet::V4(address) => RouteMessageBuilder::<Ipv4Addr>::new()
+            .destination_prefix(address.network(), address.prefix_len())
+            .output_interface(index)
+            .pref_source(address.addr())
+            .protocol(RouteProtocol::Kernel)
+            .scope(RouteScope::Link)
+            .build(),
+        IpNet::V6(address) => RouteMessageBuilder::<Ipv6Addr>::new()
+            .destination_prefix(address.network(), address.prefix_len())
+            .output_interface(index)
+            .priority(KERNELS_V6_METRIC)
+            .protocol(RouteProtocol::Kernel)
+            .build(),
+    })
+}
+
 fn route(index: u32, prefix: &IpNet) -> RouteMessage {
-    match prefix {
-        IpNet::V4(prefix) => RouteMessageBuilder::<std::net::Ipv4Addr>::new()
+    tuned(match prefix {
+        IpNet::V4(prefix) => RouteMessageBuilder::<Ipv4Addr>::new()
             .destination_prefix(prefix.network(), prefix.prefix_len())
             .output_interface(index)
             .priority(ROUTE_METRIC)
             .protocol(RouteProtocol::Static)
             .scope(RouteScope::Link)
             .build(),
-        IpNet::V6(prefix) => RouteMessageBuilder::<std::net::Ipv6Addr>::new()
+        IpNet::V6(prefix) => RouteMessageBuilder::<Ipv6Addr>::new()
             .destination_prefix(prefix.network(), prefix.prefix_len())
             .output_interface(index)
             .priority(ROUTE_METRIC)
             .protocol(RouteProtocol::Static)
             .build(),
-    }
+    })
+}
+
+/// Tells TCP what the path is like. A half-duplex radio holds one packet; whatever more a sender has under way waits in our
+/// queue, where it only delays what is to be sent again and keeps the receiver's acknowledgements off the air.
+fn tuned(mut route: RouteMessage) -> RouteMessage {
+    /// The number of the metric that the lock makes a limit (`RTAX_CWND`).
+    const CWND: u32 = 7;
+    let metrics = vec![
+        RouteMetric::Lock(1 << CWND),
+        RouteMetric::Cwnd(MAX_SEGMENTS),
+        RouteMetric::InitCwnd(FIRST_SEGMENTS),
+    ];
+    route.attributes.push(RouteAttribute::Metrics(metrics));
+    route
 }

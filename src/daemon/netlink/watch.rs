@@ -7,10 +7,12 @@ use rtnetlink::packet_route::RouteNetlinkMessage;
 use rtnetlink::packet_route::link::{LinkFlags, LinkMessage};
 
 /// Something happened to the interface.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum InterfaceEvent {
-    /// It was taken up again.
+    /// It was taken up again, and has its addresses and routes.
     Up,
+    /// It was taken up again, and could not be made what it was.
+    Broken(String),
     /// It was taken down.
     Down,
     /// It was removed.

@@ -24,6 +24,7 @@ mod device;
 mod eviction;
 mod flow;
 mod ids;
+mod interface;
 mod keepalive;
 mod notice;
 mod radios;
@@ -34,21 +35,21 @@ mod status;
 mod tests;
 
 use std::collections::VecDeque;
-use std::fmt;
 use std::time::{Duration, Instant};
 
 use prost::Message as _;
 use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng as _, SeedableRng as _};
 
-use crate::link::{LinkAddr, LinkCaps, LinkEvent, Transmit};
+use crate::link::{LinkCaps, LinkEvent, Transmit};
 
-use super::message::{Heartbeat, ToRadio, port, to_radio};
+use super::message::{Heartbeat, ToRadio, to_radio};
 use super::stream::{Decoder, FILLER, MAX_LEN, frame};
 use device::Device;
 use eviction::{Evictions, Verdict};
 use flow::{Flow, Tempo};
 use ids::SentLog;
+pub use interface::{ClientConfig, Contact, Ending, Output, Reconnect, Transport};
 use keepalive::{Due, Keepalive};
 pub use notice::{Cure, Notice, Severity};
 use radios::Radios;
@@ -61,99 +62,6 @@ const WAKE_LEN: usize = 32;
 const WAKE_TIME: Duration = Duration::from_millis(100);
 /// Reading the whole configuration takes this long at most: some hundred nodes on a slow line.
 const CONFIG_TIMEOUT: Duration = Duration::from_secs(120);
-
-/// How a [`Client`] is set.
-#[derive(Debug, Clone)]
-pub struct ClientConfig {
-    /// The channel index to send on.
-    pub channel_index: u8,
-    /// How many hops a packet may take; `None` chooses by what was heard of the peer.
-    pub hop_limit: Option<u8>,
-    /// The port to send on; version 1 peers expect [`port::PRIVATE`].
-    pub port: u32,
-    /// For how many round trips after a datagram the radio is kept polling fast.
-    pub expect_round_trips: u32,
-    /// The peers' radios.
-    pub contacts: Vec<Contact>,
-}
-
-impl Default for ClientConfig {
-    fn default() -> Self {
-        Self {
-            channel_index: 0,
-            hop_limit: None,
-            port: port::PRIVATE,
-            expect_round_trips: 4,
-            contacts: Vec::new(),
-        }
-    }
-}
-
-/// A peer's radio, as configured.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Contact {
-    /// Its node number.
-    pub node: u32,
-    /// Its Meshtastic public key, if configured.
-    pub public_key: Option<[u8; 32]>,
-}
-
-/// What carries the stream.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Transport {
-    /// A TCP connection.
-    Tcp,
-    /// A serial line.
-    Serial,
-}
-
-/// How a connection ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ending {
-    /// The radio closed it.
-    Closed,
-    /// It broke, or we closed it.
-    Failed,
-}
-
-/// Why the driver must close the connection and open another.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Reconnect {
-    /// The radio sent no configuration.
-    NoAnswer,
-    /// The radio's configuration lacks what is needed.
-    IncompleteConfig,
-    /// A question went unanswered.
-    Silent,
-}
-
-impl fmt::Display for Reconnect {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::NoAnswer => "the radio sent no configuration",
-            Self::IncompleteConfig => "the radio's configuration is incomplete",
-            Self::Silent => "the radio does not answer",
-        })
-    }
-}
-
-/// What a [`Client`] has to say.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Output {
-    /// For the core.
-    Link(LinkEvent),
-    /// A datagram, for the core.
-    Datagram {
-        /// From whom.
-        from: LinkAddr,
-        /// The bytes.
-        payload: Vec<u8>,
-    },
-    /// For the operator.
-    Notice(Notice),
-    /// For the driver: close the connection and open another.
-    Reconnect(Reconnect),
-}
 
 /// Where a client stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -305,8 +213,8 @@ impl Client {
             if self.flow.handle_timeout(now) {
                 self.ask(now);
             }
-            for node in self.radios.due_asks(now) {
-                self.ask_for_key(node, now);
+            for introduction in self.radios.due_introductions(now) {
+                self.introduce(introduction, now);
             }
             self.flush(now);
         }
@@ -398,12 +306,13 @@ impl Client {
         self.write(to_radio::Variant::Heartbeat(Heartbeat { nonce: 0 }), true, now);
     }
 
-    fn write(&mut self, variant: to_radio::Variant, wants_answer: bool, now: Instant) {
+    /// Writes a message; a `question` is one that is always answered.
+    fn write(&mut self, variant: to_radio::Variant, question: bool, now: Instant) {
         let message = ToRadio { variant: Some(variant) }.encode_to_vec();
         // All that is written is far shorter; a longer one would be dropped by the radio without a word.
         if message.len() <= MAX_LEN {
             self.push_bytes(frame(&message));
-            self.keepalive.handle_written(now, wants_answer);
+            self.keepalive.handle_written(now, question);
         }
     }
 

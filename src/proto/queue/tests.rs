@@ -125,6 +125,17 @@ fn a_retransmission_before_any_answer_can_be_here_is_dropped_and_a_later_one_is_
 }
 
 #[test]
+fn a_lost_segment_sent_again_goes_before_those_that_follow_it() {
+    let mut bench = Bench::new();
+    for sequence in [u32::MAX - 99, 0, 100, 200] {
+        bench.push(0, tcp(sequence, 1, tcp_flag::ACK, 100));
+    }
+    bench.push(0, tcp(u32::MAX - 199, 1, tcp_flag::ACK, 100));
+    assert_eq!(bench.pop().unwrap().1, tcp(u32::MAX - 199, 1, tcp_flag::ACK, 100));
+    assert_eq!(bench.pop().unwrap().1, tcp(u32::MAX - 99, 1, tcp_flag::ACK, 100));
+}
+
+#[test]
 fn only_the_newest_acknowledgement_goes_but_repeated_ones_stay() {
     let mut bench = Bench::new();
     for acknowledgement in [10, 20, 30, 30, 30] {

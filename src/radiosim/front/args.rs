@@ -21,8 +21,8 @@ use meshnet_radiosim::{
 #[command(version, after_long_help = EXAMPLES)]
 pub(crate) struct Args {
     /// A radio and its client port: NODE=tcp:ADDRESS:PORT, NODE=unix:PATH, NODE=pty:PATH (a symbolic link to a pty),
-    /// NODE=netns:NAME:ADDRESS:PORT (TCP in a network namespace), or NODE alone for a radio without a host. Repeat for
-    /// more radios; port 0 takes a free one.
+    /// NODE=netns:NAME:ADDRESS:PORT (TCP in a network namespace, by its name under /run/netns or its path), or NODE alone
+    /// for a radio without a host. Repeat for more radios; port 0 takes a free one.
     #[arg(long = "radio", value_name = "NODE=PORT", required = true)]
     pub(crate) radios: Vec<RadioSpec>,
 
@@ -57,6 +57,11 @@ pub(crate) struct Args {
     /// Ignore the region's duty cycle.
     #[arg(long)]
     override_duty_cycle: bool,
+
+    /// Radios do not learn next hops, as if all frames came from meshtasticd's own simulated radio. Without it, whoever
+    /// sends unicasts with a hop limit pays for an acknowledgement or a repetition of each.
+    #[arg(long)]
+    no_next_hop: bool,
 
     /// How many packets wait for a host that does not read: 8, 16, 32 or 100 by the hardware.
     #[arg(long, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u8).range(1..=100))]
@@ -189,6 +194,7 @@ impl Args {
                 Keys::All => Acquainted::All,
                 Keys::None => Acquainted::Nobody,
             },
+            learns_next_hop: !self.no_next_hop,
             to_phone: self.to_phone.into(),
             telemetry: (self.telemetry > 0).then(|| Duration::from_secs(self.telemetry)),
             node_info: !self.no_node_info,

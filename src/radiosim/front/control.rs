@@ -21,6 +21,7 @@ Each line is a JSON object, and is answered by {"ok":...} or {"error":"..."}:
   {"burst":{"good_ms":9000,"bad_ms":1000,"loss":1}}   or {"burst":null}
   {"reorder_delay_ms":1000}
   {"hears":{"from":"!a0000001","to":"!a0000002","snr":-5,"loss":0.1}}   without "snr": not at all
+  {"ledger":false}                   pause the ledger, or with true go on
   {"totals":null}                    what each radio sent so far"#;
 
 /// A line.
@@ -41,6 +42,7 @@ enum Command {
     ReorderDelayMs(u64),
     Burst(Option<BurstSpec>),
     Hears(HearsSpec),
+    Ledger(bool),
     Totals(()),
 }
 
@@ -99,6 +101,7 @@ fn try_obey(line: &str, air: &mut Air, now: Instant) -> anyhow::Result<(Value, O
             let loss = check(hears.loss)?;
             air.set_hearing(from, to, hears.snr.map(|snr| Hearing { snr, loss }));
         }
+        Command::Ledger(keep) => air.set_ledger(keep),
         Command::Totals(()) => return Ok((totals(air)?, None)),
     }
     Ok((Value::Bool(true), plug))

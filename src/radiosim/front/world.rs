@@ -175,7 +175,11 @@ impl World {
     /// # Errors
     /// If the file cannot be written.
     pub(crate) fn write_ledger(&mut self) -> anyhow::Result<()> {
-        let Some(file) = &mut self.ledger else { return Ok(()) };
+        let Some(file) = &mut self.ledger else {
+            // Somebody may have asked for one without there being a file.
+            self.air.set_ledger(false);
+            return Ok(());
+        };
         let mut written = false;
         while let Some(entry) = self.air.poll_ledger() {
             serde_json::to_writer(&mut *file, &entry).context("writing the ledger")?;

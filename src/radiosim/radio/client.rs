@@ -16,7 +16,7 @@ use super::frame::{Kind, MAX_DATA_PAYLOAD};
 use super::phone::Item;
 use super::port::{SILENCE, Transport};
 use super::queue::MAX_QUEUE;
-use super::router::Outgoing;
+use super::send::Outgoing;
 use super::{Radio, Turn, greeting};
 
 /// Packet numbers of the host that are remembered against repetition.
@@ -38,7 +38,8 @@ impl Radio {
         if !self.port.session.as_ref().is_some_and(due) {
             return;
         }
-        let input = self.port.take_input();
+        let deaf = self.port.transport == Transport::Serial && !self.config.serial_enabled;
+        let input = if deaf { Vec::new() } else { self.port.take_input() };
         let mut pieces = Vec::new();
         if let Some(session) = &mut self.port.session {
             session.due = None;
@@ -50,7 +51,8 @@ impl Radio {
                 self.handle_message(&bytes, turn);
             }
         }
-        self.write(turn);
+        self.write();
+        self.port.forget_gone();
     }
 
     /// Whatever has come up for the host goes out at the next poll; on a serial port, at once.
@@ -65,7 +67,7 @@ impl Radio {
             return;
         }
         if self.port.transport == Transport::Serial {
-            self.write(turn);
+            self.write();
         } else if self.port.has_room()
             && let Some(session) = &mut self.port.session
         {
@@ -90,32 +92,34 @@ impl Radio {
     }
 
     /// A serial port tells of the boot: a message for a host that was connected before, text for anyone else.
-    pub(crate) fn say_booted(&mut self) {
+    pub(crate) fn say_booted(&mut self, now: Instant) {
         if self.port.transport == Transport::Serial {
             self.send_message(&greeting::encode(Variant::Rebooted(true)));
-            self.log("INFO  | ??:??:?? 0 Booted, wake cause 0 (boot count 1), reset reason=reset");
+            let num = self.config.num;
+            self.log(now, format_args!("up as !{num:08x}"));
         }
     }
 
     /// Writes a line of the text log, if the port carries it.
-    pub(crate) fn log(&mut self, line: &str) {
+    pub(crate) fn log(&mut self, now: Instant, line: std::fmt::Arguments<'_>) {
         let Some(session) = &self.port.session else { return };
         let carries = !session.greeted || self.config.debug_log;
         if self.port.transport == Transport::Serial && carries && !session.stalled {
-            self.port.send(format!("{line}\r\n").as_bytes());
+            let uptime = now.saturating_duration_since(self.boot).as_secs();
+            self.port.send(format!("DEBUG | ??:??:?? {uptime} {line}\r\n").as_bytes());
         }
     }
 
     fn handle_message(&mut self, bytes: &[u8], turn: &mut Turn<'_>) {
         let Ok(ToRadio { variant }) = ToRadio::decode(bytes) else {
-            self.log("ERROR | Error: ignoring malformed toradio");
+            self.log(turn.now, format_args!("malformed message from the host"));
             return;
         };
         if let Some(to_radio::Variant::Packet(packet)) = &variant
             && payload_len(packet) > MAX_DATA_PAYLOAD
         {
             // The firmware's decoder has no room for it and gives up on the whole message.
-            self.log("ERROR | Error: ignoring malformed toradio");
+            self.log(turn.now, format_args!("malformed message from the host"));
             return;
         }
         if let Some(session) = &mut self.port.session {
@@ -259,13 +263,13 @@ impl Radio {
     }
 
     /// Writes what waits for the host, as long as it reads.
-    fn write(&mut self, turn: &mut Turn<'_>) {
-        while self.port.has_room() {
-            let Some(message) = self.next_message() else { return };
+    fn write(&mut self) {
+        // When the host reads again, the port sees to the next poll.
+        while self.port.has_room()
+            && let Some(message) = self.next_message()
+        {
             self.send_message(&message);
         }
-        // The host does not read; the port wakes us when it does.
-        let _ = turn;
     }
 
     fn next_message(&mut self) -> Option<Vec<u8>> {

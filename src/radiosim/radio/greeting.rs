@@ -21,7 +21,7 @@ const ONLY_CONFIG: u32 = 69420;
 /// Asks for the nodes alone.
 const ONLY_NODES: u32 = 69421;
 /// Channels that every radio lists, used or not.
-const CHANNELS: usize = 8;
+pub(crate) const CHANNELS: usize = 8;
 /// Module configurations, all empty: each is one field of its message.
 const MODULES: std::ops::RangeInclusive<u32> = 1..=16;
 /// A `FromRadio` of firmware 2.8 that older hosts do not know: the regions and their presets.
@@ -110,7 +110,7 @@ impl Radio {
         };
         let security = SecurityConfig {
             public_key: if self.config.licensed { Vec::new() } else { self.key.to_vec() },
-            serial_enabled: true,
+            serial_enabled: self.config.serial_enabled,
         };
         [
             config::Variant::Device(device),

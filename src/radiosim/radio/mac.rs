@@ -44,6 +44,12 @@ impl Radio {
         }
     }
 
+    /// A packet of ours, or of another, is over: the wait begins anew, so that nobody sends at once.
+    pub(crate) fn redraw_transmit_delay(&mut self, turn: &mut Turn<'_>) {
+        self.mac.timer = None;
+        self.set_transmit_delay(turn);
+    }
+
     /// Returns after what time an unanswered packet is sent again.
     pub(crate) fn retransmission_delay(&mut self, airtime: Duration, now: Instant) -> Duration {
         let half_range = 1 << u32::midpoint(CW_MIN, CW_MAX);

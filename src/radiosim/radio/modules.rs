@@ -4,11 +4,13 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use meshnet_proto::meshtastic::message::mesh_packet::Payload;
-use meshnet_proto::meshtastic::message::{Data, DeviceMetrics, MeshPacket, Telemetry, User, port, telemetry};
+use meshnet_proto::meshtastic::message::{
+    Data, DeviceMetrics, MeshPacket, Telemetry, User, port, routing_error as error, telemetry,
+};
 use prost::Message;
 
 use super::frame::{BROADCAST, Frame, Kind};
-use super::router::Outgoing;
+use super::send::Outgoing;
 use super::{Radio, Turn};
 
 /// From boot to the first node info.
@@ -40,8 +42,9 @@ pub(crate) struct NodeInfoModule {
 }
 
 impl NodeInfoModule {
-    pub(crate) fn at_boot(enabled: bool, boot: Instant) -> Self {
-        Self { due: enabled.then(|| boot + FIRST), ..Self::default() }
+    /// `late` is added to the firmware's 30 s: radios are not switched on by one clock.
+    pub(crate) fn at_boot(enabled: bool, late: Duration, boot: Instant) -> Self {
+        Self { due: enabled.then(|| boot + FIRST + late), ..Self::default() }
     }
 
     /// True if this asker is to be answered.
@@ -90,19 +93,8 @@ impl Radio {
             request_id,
             ..Data::default()
         };
-        let packet = Outgoing {
-            to,
-            id: turn.chance.packet_id(),
-            channel: 0,
-            hop_limit: self.config.hop_limit,
-            want_ack: false,
-            priority: PRIORITY_BACKGROUND,
-            pki: false,
-            public_key: Vec::new(),
-            data,
-            kind: Kind::NodeInfo,
-        };
-        self.originate(packet, turn);
+        let packet = Outgoing::of_radio(to, self.config.hop_limit, data, Kind::NodeInfo, turn.chance);
+        self.originate(Outgoing { priority: PRIORITY_BACKGROUND, ..packet }, turn);
     }
 
     /// Lets the radio's own applications see a packet that it received.
@@ -116,15 +108,22 @@ impl Radio {
             // A stranger: introduce ourselves, and ask who that is.
             self.send_node_info(frame.from, true, 0, THROTTLE, turn);
         }
-        if data.portnum == port::TELEMETRY && data.want_response && frame.to == self.config.num {
-            self.answer_telemetry(frame, channel, turn);
+        let asked = data.want_response && frame.to == self.config.num;
+        match data.portnum {
+            port::TELEMETRY if asked => self.answer_telemetry(frame, channel, turn),
+            port::NODE_INFO | port::TRACEROUTE => {}
+            _ if asked => {
+                let hops = self.hops_for_answer(frame);
+                self.send_routing(frame, channel, hops, error::NO_RESPONSE, turn);
+            }
+            _ => {}
         }
     }
 
     fn handle_node_info(&mut self, frame: &Frame, turn: &mut Turn<'_>) {
         let data = &frame.body.data;
         let Ok(user) = User::decode(data.payload.as_slice()) else { return };
-        self.nodes.set_user(frame.from, user);
+        self.nodes.learn_user(frame.from, user);
         if data.want_response && self.node_info.heard_asker(frame.from, turn.now) {
             self.send_node_info(frame.from, false, frame.id, THROTTLE, turn);
         }
@@ -132,19 +131,9 @@ impl Radio {
 
     fn answer_telemetry(&mut self, frame: &Frame, channel: u32, turn: &mut Turn<'_>) {
         let data = Data { request_id: frame.id, ..self.telemetry(turn) };
-        let packet = Outgoing {
-            to: frame.from,
-            id: turn.chance.packet_id(),
-            channel,
-            hop_limit: self.hops_for_answer(frame),
-            want_ack: false,
-            priority: 0,
-            pki: false,
-            public_key: Vec::new(),
-            data,
-            kind: Kind::Reply,
-        };
-        self.originate(packet, turn);
+        let hops = self.hops_for_answer(frame);
+        let packet = Outgoing::of_radio(frame.from, hops, data, Kind::Reply, turn.chance);
+        self.originate(Outgoing { channel, ..packet }, turn);
     }
 
     /// Tells the host how the radio fares, unless packets wait.

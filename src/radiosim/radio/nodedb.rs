@@ -64,11 +64,17 @@ impl NodeDb {
         }
     }
 
+    /// Takes what the radio's owner says of a node, key included.
     pub(crate) fn set_user(&mut self, num: u32, user: User) {
-        let node = self.entry(num);
-        // A key once learned is not replaced by word of mouth: the firmware keeps it against impostors.
-        let known = node.user.take().map(|user| user.public_key).filter(|key| !key.is_empty());
-        node.user = Some(User { public_key: known.unwrap_or(user.public_key.clone()), ..user });
+        self.entry(num).user = Some(user);
+    }
+
+    /// Takes what came over the air. A key once known is not replaced that way: whoever says so may be an impostor.
+    pub(crate) fn learn_user(&mut self, num: u32, user: User) {
+        match self.key(num) {
+            Some(known) if user.public_key != known => {}
+            Some(_) | None => self.set_user(num, user),
+        }
     }
 
     /// Forgets everyone.

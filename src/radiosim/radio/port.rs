@@ -24,6 +24,8 @@ pub(crate) const ACCEPT: Duration = Duration::from_millis(100);
 pub(crate) const SILENCE: Duration = Duration::from_secs(15 * 60);
 /// What the radio writes before the host has to read: the order of a small TCP stack's send buffer.
 const SEND_BUFFER: usize = 16 * 1024;
+/// What the host writes before the radio has to read.
+const RECEIVE_BUFFER: usize = 64 * 1024;
 
 /// How a host reaches its radio.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -94,6 +96,8 @@ struct Pipe {
     input: Vec<u8>,
     output: VecDeque<u8>,
     closed: bool,
+    /// The host has closed its side.
+    gone: bool,
 }
 
 /// The connection that the firmware serves.
@@ -149,21 +153,40 @@ impl Port {
         }
     }
 
-    /// The host has closed its side.
+    /// The host has closed its side. What it sent before is still read: it lies in the socket's buffer.
     pub(crate) fn disconnect(&mut self, id: ClientId) {
+        let serves = self.session.as_ref().is_some_and(|session| session.id == id && !session.stalled);
+        let comes = self.waiting.iter().any(|(waiting, _)| *waiting == id);
+        match self.pipes.get_mut(&id) {
+            Some(pipe) if (serves || comes) && !pipe.input.is_empty() => pipe.gone = true,
+            _ => self.forget(id),
+        }
+    }
+
+    fn forget(&mut self, id: ClientId) {
         self.pipes.remove(&id);
         self.ready.remove(&id);
         self.waiting.retain(|(waiting, _)| *waiting != id);
         self.session.take_if(|session| session.id == id);
     }
 
-    /// Takes bytes from the host; they wait for the next poll.
-    pub(crate) fn receive(&mut self, id: ClientId, bytes: &[u8], now: Instant) {
-        let Some(pipe) = self.pipes.get_mut(&id) else { return };
-        pipe.input.extend_from_slice(bytes);
+    /// Ends the session of a host that has gone, once all that it sent is read.
+    pub(crate) fn forget_gone(&mut self) {
+        let Some(id) = self.session.as_ref().map(|session| session.id) else { return };
+        if self.pipes.get(&id).is_none_or(|pipe| pipe.gone) {
+            self.forget(id);
+        }
+    }
+
+    /// Takes bytes from the host, which wait for the next poll; returns how many there was room for.
+    pub(crate) fn receive(&mut self, id: ClientId, bytes: &[u8], now: Instant) -> usize {
+        let Some(pipe) = self.pipes.get_mut(&id) else { return bytes.len() };
+        let taken = bytes.len().min(RECEIVE_BUFFER - pipe.input.len());
+        pipe.input.extend_from_slice(&bytes[..taken]);
         if let Some(session) = self.session.as_mut().filter(|session| session.id == id) {
             session.wake(now);
         }
+        taken
     }
 
     /// Returns how many bytes of this client the firmware has not yet read.
@@ -257,9 +280,12 @@ impl Port {
     }
 
     fn hang_up(&mut self, id: ClientId) {
-        if let Some(pipe) = self.pipes.get_mut(&id) {
-            pipe.closed = true;
-            self.ready.insert(id);
+        match self.pipes.get_mut(&id) {
+            Some(pipe) if !pipe.gone => {
+                pipe.closed = true;
+                self.ready.insert(id);
+            }
+            _ => self.forget(id),
         }
     }
 

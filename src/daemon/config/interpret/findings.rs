@@ -6,15 +6,19 @@ use super::super::error::{ConfigError, Severity, looks_like_key, quoted};
 use super::super::syntax::{Entry, Section};
 use super::super::value::Wrong;
 
+/// How many problems are told: more than anybody reads, and a bound for a file that is something else altogether.
+const MAX_FINDINGS: usize = 1000;
+
 /// The problems so far.
 pub(super) struct Findings {
     file: String,
     all: Vec<ConfigError>,
+    untold: usize,
 }
 
 impl Findings {
     pub(super) fn new(file: &str) -> Self {
-        Self { file: file.to_owned(), all: Vec::new() }
+        Self { file: file.to_owned(), all: Vec::new(), untold: 0 }
     }
 
     fn push(
@@ -25,6 +29,10 @@ impl Findings {
         what: impl Into<String>,
         right: impl Into<String>,
     ) {
+        if self.all.len() >= MAX_FINDINGS {
+            self.untold += 1;
+            return;
+        }
         self.all.push(ConfigError {
             file: self.file.clone(),
             line,
@@ -85,6 +93,10 @@ impl Findings {
     /// Everything, in the order of lines.
     pub(super) fn finish(mut self) -> Vec<ConfigError> {
         self.all.sort_by_key(|finding| finding.line.unwrap_or(u32::MAX));
+        if self.untold > 0 {
+            let what = format!("{} more", self.untold);
+            self.all.push(ConfigError::file(&self.file, what, "mend these first"));
+        }
         self.all
     }
 }
@@ -146,6 +158,16 @@ impl<'s, 't> Entries<'s, 't> {
                 values.map(|value| Entry { value, ..*entry })
             })
             .collect()
+    }
+
+    /// As [`Self::list`], for a key that has few values; if there are too many, that is told and there are none.
+    pub(super) fn short_list(&self, key: &str, most: usize, findings: &mut Findings) -> Vec<Entry<'t>> {
+        let mut list = self.list(key);
+        if let Some(entry) = list.get(most) {
+            findings.error(entry.line, key, format!("{} values", list.len()), format!("at most {most}"));
+            list.truncate(0);
+        }
+        list
     }
 
     /// Tells whether the key is there at all.

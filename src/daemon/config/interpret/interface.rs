@@ -28,6 +28,9 @@ const MIN_MTU: u16 = 68;
 /// The most: an Ethernet frame's. A radio takes half a minute and more for one of these.
 const MAX_MTU: u16 = 1500;
 
+/// How many addresses we may have.
+const MAX_ADDRESSES: usize = 64;
+
 /// What the section says; what is missing or wrong is `None` and told.
 pub(super) struct Interface {
     pub key: Option<KeySource>,
@@ -93,13 +96,12 @@ fn key(entries: &Entries<'_, '_>, line: u32, findings: &mut Findings) -> Option<
 }
 
 fn addresses(entries: &Entries<'_, '_>, line: u32, findings: &mut Findings) -> Vec<(u32, IpNet)> {
-    let list = entries.list("Address");
-    if list.is_empty() {
+    if entries.list("Address").is_empty() {
         let what = if entries.has("Address") { "no value" } else { "missing in [Interface]" };
         findings.error(line, "Address", what, "for example Address = 10.42.0.1/24");
     }
     let mut addresses: Vec<(u32, IpNet)> = Vec::new();
-    for entry in list {
+    for entry in entries.short_list("Address", MAX_ADDRESSES, findings) {
         let Some(address) = findings.take(entry, value::address(entry.value)) else { continue };
         match addresses.iter().find(|(_, other)| other.addr() == address.addr()) {
             Some((first, _)) => {

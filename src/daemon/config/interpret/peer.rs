@@ -1,5 +1,7 @@
 //! A `[Peer]` section.
 
+use std::collections::BTreeSet;
+
 use ipnet::IpNet;
 use meshnet_proto::config::{PeerConfig, PeerMode};
 use meshnet_proto::key::{KEY_LEN, PresharedKey, PublicKey};
@@ -13,6 +15,9 @@ use crate::link::Contact;
 /// Its keys.
 pub(super) const KEYS: &[&str] =
     &["Name", "PublicKey", "PresharedKey", "AllowedIPs", "Endpoint", "PeerMode", "RadioPublicKey"];
+
+/// How many radios a peer may have.
+const MAX_ENDPOINTS: usize = 16;
 
 /// What the section says, with the lines that its values are from.
 pub(super) struct Draft {
@@ -41,8 +46,9 @@ pub(super) fn read(section: &Section<'_>, findings: &mut Findings) -> Draft {
     }
     Draft {
         name: name.and_then(|entry| findings.take(entry, value::name(entry.value))),
-        public_key: public_key
-            .and_then(|entry| findings.take(entry, value::key(entry.value)).map(|key| (entry.line, key))),
+        public_key: public_key.and_then(|entry| {
+            findings.take(entry, value::public_key(entry.value)).map(|key| (entry.line, key))
+        }),
         preshared_key: psk.and_then(|entry| findings.take(entry, value::key(entry.value))),
         allowed_ips: allowed_ips(&entries, section, findings),
         endpoints: endpoints(&entries, section, findings),
@@ -65,11 +71,12 @@ fn allowed_ips(
         let right = "the addresses that are this peer's, for example 10.42.0.2/32";
         findings.warning(section.line, "AllowedIPs", "no value: no traffic with this peer", right);
     }
-    let mut prefixes: Vec<(u32, IpNet)> = Vec::new();
+    let mut seen = BTreeSet::new();
+    let mut prefixes = Vec::new();
     for entry in list {
         let Some(network) = findings.take(entry, value::network(entry.value)) else { continue };
         let prefix = network.trunc();
-        if !prefixes.iter().any(|(_, other)| *other == prefix) {
+        if seen.insert(prefix) {
             prefixes.push((entry.line, prefix));
         }
     }
@@ -81,13 +88,12 @@ fn endpoints(
     section: &Section<'_>,
     findings: &mut Findings,
 ) -> Vec<(u32, LinkAddr)> {
-    let list = entries.list("Endpoint");
-    if list.is_empty() {
+    if entries.list("Endpoint").is_empty() {
         let what = if entries.has("Endpoint") { "no value" } else { "missing in [Peer]" };
         findings.error(section.line, "Endpoint", what, "for example Endpoint = !d45b9db8");
     }
     let mut endpoints: Vec<(u32, LinkAddr)> = Vec::new();
-    for entry in list {
+    for entry in entries.short_list("Endpoint", MAX_ENDPOINTS, findings) {
         let Some(endpoint) = findings.take(entry, value::endpoint(entry.value)) else { continue };
         match endpoints.iter().find(|(_, other)| *other == endpoint) {
             Some((first, _)) => {
@@ -111,6 +117,7 @@ fn radio_keys(entries: &Entries<'_, '_>, findings: &mut Findings) -> Vec<[u8; KE
         findings.error(entry.line, "RadioPublicKey", what, "one for each Endpoint, in the same order");
         return Vec::new();
     }
+    let list = entries.short_list("RadioPublicKey", MAX_ENDPOINTS, findings);
     list.into_iter().filter_map(|entry| findings.take(entry, value::radio_key(entry.value))).collect()
 }
 

@@ -27,8 +27,9 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
 const MIN_INTERVAL: Duration = Duration::from_millis(20);
 /// The longest, at presets whose packets take many seconds.
 const MAX_INTERVAL: Duration = Duration::from_secs(1);
-/// Without an answer a packet counts as gone this many mean access times after its estimate.
-const SLACK: u32 = 4;
+/// Without an answer a packet counts as gone this many mean access times after its airtime: the contention window grows
+/// with the channel's use, to eight times its length on an idle channel at 60 %.
+const SLACK: u32 = 16;
 
 /// What the estimate knows of the air.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,7 +47,8 @@ struct Held {
     /// Its place among everything written.
     serial: u64,
     airtime: Duration,
-    handed: Instant,
+    /// Since when it waits for the medium, as far as known: it came to the front, or was handed over.
+    waits_since: Instant,
     /// On the air, and off it at this time at the latest.
     until: Option<Instant>,
 }
@@ -120,7 +122,7 @@ impl Flow {
     /// Notes a packet that was written to the radio.
     pub(super) fn handle_packet(&mut self, id: u32, airtime: Duration, now: Instant) {
         self.serial += 1;
-        self.held.push_back(Held { id, serial: self.serial, airtime, handed: now, until: None });
+        self.held.push_back(Held { id, serial: self.serial, airtime, waits_since: now, until: None });
     }
 
     /// Notes a question that was written to the radio.
@@ -157,7 +159,7 @@ impl Flow {
     /// The first packet that waits has started by now; what was on the air before it has left.
     fn start_next(&mut self, now: Instant) {
         while self.held.front().is_some_and(|held| held.until.is_some()) {
-            self.held.pop_front();
+            self.pop_front(now);
         }
         if let Some(first) = self.held.front_mut() {
             first.until = Some(now + first.airtime);
@@ -172,8 +174,8 @@ impl Flow {
         if self.foreign.is_some_and(|(_, until)| until <= now) {
             self.foreign = None;
         }
-        while self.held.front().is_some_and(|held| held.until.is_some_and(|until| until <= now)) {
-            self.held.pop_front();
+        while let Some(until) = self.held.front().and_then(|held| held.until).filter(|until| *until <= now) {
+            self.pop_front(until);
         }
         if self.question.as_ref().is_some_and(|question| question.asked + ANSWER_TIMEOUT <= now) {
             self.question = None;
@@ -186,15 +188,23 @@ impl Flow {
 
     /// Lets the estimate stand in for an answer.
     fn expire(&mut self, now: Instant) {
-        while self.estimate_gone().is_some_and(|gone| gone <= now) {
-            self.held.pop_front();
+        while let Some(gone) = self.estimate_gone().filter(|gone| *gone <= now) {
+            self.pop_front(gone);
+        }
+    }
+
+    /// The packet at the front has left by `gone`: the next one waits for the medium from then on.
+    fn pop_front(&mut self, gone: Instant) {
+        self.held.pop_front();
+        if let Some(next) = self.held.front_mut() {
+            next.waits_since = next.waits_since.max(gone);
         }
     }
 
     /// When the packet at the front has left by the estimate, with slack.
     fn estimate_gone(&self) -> Option<Instant> {
         let front = self.held.front()?;
-        Some(front.until.unwrap_or(front.handed + front.airtime + self.tempo.access * SLACK))
+        Some(front.until.unwrap_or(front.waits_since + front.airtime + self.tempo.access * SLACK))
     }
 
     /// When the first packet that waits should have started.
@@ -203,7 +213,11 @@ impl Flow {
         for held in &self.held {
             match held.until {
                 Some(until) => clear = Some(until),
-                None => return Some(clear.unwrap_or(held.handed).max(held.handed) + self.tempo.access / 2),
+                None => {
+                    return Some(
+                        clear.unwrap_or(held.waits_since).max(held.waits_since) + self.tempo.access / 2,
+                    );
+                }
             }
         }
         None

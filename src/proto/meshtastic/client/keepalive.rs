@@ -13,6 +13,8 @@ const FILLER_INTERVAL: Duration = Duration::from_millis(1700);
 const HEARTBEAT: Duration = Duration::from_secs(300);
 /// The firmware answers within 250 ms; behind a slow line, a busy device or a lossy Wi-Fi within some seconds.
 pub(super) const DEAD_AFTER: Duration = Duration::from_secs(10);
+/// A packet whose queue status has not come (the firmware keeps only two) is followed by a question after this.
+const PROBE_AFTER: Duration = Duration::from_secs(4);
 /// Traffic is expected for at least this long after a datagram.
 const MIN_EXPECT: Duration = Duration::from_secs(3);
 /// And at most: after that a filler per 2 s costs more than a poll or two.
@@ -28,6 +30,8 @@ pub(super) struct Keepalive {
     expect_until: Option<Instant>,
     /// Since when something that demands an answer is without one.
     waiting_since: Option<Instant>,
+    /// What is without an answer includes a question, which is always answered.
+    asked: bool,
 }
 
 /// What is to be written.
@@ -49,6 +53,7 @@ impl Keepalive {
             last_message: now,
             expect_until: None,
             waiting_since: None,
+            asked: false,
         }
     }
 
@@ -72,17 +77,17 @@ impl Keepalive {
         self.last_byte = now;
     }
 
-    /// A message was written.
-    pub(super) fn handle_written(&mut self, now: Instant, wants_answer: bool) {
+    /// A message was written; a `question` is one that is always answered.
+    pub(super) fn handle_written(&mut self, now: Instant, question: bool) {
         (self.last_byte, self.last_message) = (now, now);
-        if wants_answer {
-            self.waiting_since.get_or_insert(now);
-        }
+        self.waiting_since.get_or_insert(now);
+        self.asked |= question;
     }
 
     /// A message was received: the radio is there.
     pub(super) const fn handle_received(&mut self) {
         self.waiting_since = None;
+        self.asked = false;
     }
 
     /// Returns what is due by `now`; the caller writes it and says so.
@@ -90,7 +95,7 @@ impl Keepalive {
         if self.expect_until.is_some_and(|until| until <= now) {
             self.expect_until = None;
         }
-        if self.waiting_since.is_some_and(|since| since + DEAD_AFTER <= now) {
+        if self.asked && self.waiting_since.is_some_and(|since| since + DEAD_AFTER <= now) {
             return Some(Due::Dead);
         }
         let (at, due) = self.next();
@@ -100,7 +105,9 @@ impl Keepalive {
     fn next(&self) -> (Instant, Due) {
         let filler = self.last_byte + FILLER_INTERVAL;
         let filler = self.expect_until.filter(|until| filler < *until).map(|_| (filler, Due::Filler));
-        let dead = self.waiting_since.map(|since| (since + DEAD_AFTER, Due::Dead));
+        let dead = self.waiting_since.map(|since| {
+            if self.asked { (since + DEAD_AFTER, Due::Dead) } else { (since + PROBE_AFTER, Due::Heartbeat) }
+        });
         let heartbeat = (self.last_message + HEARTBEAT, Due::Heartbeat);
         [dead, filler]
             .into_iter()
@@ -156,8 +163,9 @@ mod tests {
     fn a_radio_that_answers_nothing_is_dead() {
         let now = epoch();
         let mut keepalive = Keepalive::new(now);
-        keepalive.handle_written(now, true);
-        keepalive.handle_written(now + Duration::from_secs(4), true);
+        keepalive.handle_written(now, false);
+        assert_eq!(keepalive.handle_timeout(now + PROBE_AFTER), Some(Due::Heartbeat), "it is asked first");
+        keepalive.handle_written(now + PROBE_AFTER, true);
         assert_eq!(keepalive.handle_timeout(now + DEAD_AFTER), Some(Due::Dead));
         keepalive.handle_received();
         assert_eq!(keepalive.handle_timeout(now + DEAD_AFTER), None);

@@ -8,8 +8,10 @@
 //! directly gets 0, one heard over n relays gets n, and only one that was not heard lately gets the radio's own limit.
 //!
 //! **Keys.** A radio refuses a unicast to a node whose key it lacks (`PKI_SEND_FAIL_PUBLIC_KEY`). Its cure is
-//! handing over the configured key, or asking: our radio introduces itself to everybody and asks the peer to do the same,
-//! at growing intervals, a bounded number of times per refusal.
+//! handing over the configured key, or asking, at growing intervals and a bounded number of times per refusal: the peer
+//! directly (one packet, which also brings it our key), and every other time everybody. Never both at once: the answer
+//! would meet our second question on the air. A radio does not answer who it heard within 12 h, though that one may have
+//! lost its table since; so a peer's client answers for its radio, and so do we.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
@@ -22,16 +24,19 @@ const DISTANCE_LIFETIME: Duration = Duration::from_secs(3600);
 const EXTRA: usize = 64;
 /// Nodes heard that are told apart; more are not counted.
 const HEARD: usize = 1024;
-/// The firmware broadcasts its node info at most this often on demand.
-const FIRST_ASK: Duration = Duration::from_secs(60);
+/// An answer takes two packets, on a slow preset behind others.
+const FIRST_ASK: Duration = Duration::from_secs(20);
 /// Asking goes on at doubled intervals up to this.
 const LAST_ASK: Duration = Duration::from_secs(1800);
 /// After these many the peer is off, or away; the next refusal begins anew.
-const MAX_ASKS: u32 = 8;
+const MAX_ASKS: u32 = 10;
 /// A configured key that does not help is handed over again this often.
 const HAND_OVER: Duration = Duration::from_secs(30);
 /// A refusal this soon after a key was handed over is of a packet that was refused before.
 const SETTLE: Duration = Duration::from_secs(2);
+/// We answer for our radio after it had its chance, and at most this often.
+const ANSWER_AFTER: Duration = Duration::from_secs(6);
+const ANSWER_EVERY: Duration = Duration::from_secs(60);
 
 /// A peer's radio, as a status display shows it.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -65,8 +70,19 @@ pub enum KeyState {
 pub(super) enum Remedy {
     /// Hand this key to our radio; `replaces` if it had another.
     HandOver { key: [u8; 32], replaces: bool },
-    /// Introduce ourselves and ask the peer for its key.
+    /// Ask the peer for its key.
     Ask,
+}
+
+/// Something to send to come by a key, or to give ours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Introduction {
+    /// Our user to the peer, asking for its own.
+    AskPeer(u32),
+    /// Our user to everybody, asking for theirs.
+    AskEverybody,
+    /// Our user to the peer, who asked.
+    Answer(u32),
 }
 
 #[derive(Debug, Default)]
@@ -78,6 +94,8 @@ struct Entry {
     handed_over: Option<Instant>,
     asks: u32,
     ask_at: Option<Instant>,
+    answer_at: Option<Instant>,
+    answered: Option<Instant>,
     long_name: Option<String>,
 }
 
@@ -97,11 +115,6 @@ impl Radios {
             .collect();
         let limit = entries.len() + EXTRA;
         Self { entries, limit, heard: BTreeSet::new() }
-    }
-
-    /// Returns whether this is a peer's radio, or one that we sent to.
-    pub(super) fn is_peer(&self, node: u32) -> bool {
-        self.entries.contains_key(&node)
     }
 
     /// Returns every radio in the table with its node number.
@@ -223,21 +236,35 @@ impl Radios {
         }
     }
 
-    /// Returns the peers that are to be asked (again) for their keys by `now`.
-    pub(super) fn due_asks(&mut self, now: Instant) -> Vec<u32> {
+    /// A peer's radio asked who ours is. Ours may think that it need not say.
+    pub(super) fn handle_asked(&mut self, node: u32, now: Instant) {
+        let Some(entry) = self.entries.get_mut(&node) else { return };
+        if entry.answered.is_none_or(|at| at + ANSWER_EVERY <= now) {
+            entry.answer_at.get_or_insert(now + ANSWER_AFTER);
+        }
+    }
+
+    /// Returns what is to be asked and answered by `now`.
+    pub(super) fn due_introductions(&mut self, now: Instant) -> Vec<Introduction> {
         let mut due = Vec::new();
         for (node, entry) in &mut self.entries {
             if entry.asks < MAX_ASKS && entry.ask_at.is_some_and(|at| at <= now) {
+                let directly = entry.asks.is_multiple_of(2);
+                due.push(if directly { Introduction::AskPeer(*node) } else { Introduction::AskEverybody });
                 entry.schedule_ask(now);
-                due.push(*node);
+            }
+            if entry.answer_at.is_some_and(|at| at <= now) {
+                (entry.answer_at, entry.answered) = (None, Some(now));
+                due.push(Introduction::Answer(*node));
             }
         }
         due
     }
 
-    /// Returns when somebody is to be asked again.
+    /// Returns when somebody is to be asked again, or answered.
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
-        self.entries.values().filter(|entry| entry.asks < MAX_ASKS).filter_map(|entry| entry.ask_at).min()
+        let ask = |entry: &Entry| entry.ask_at.filter(|_| entry.asks < MAX_ASKS);
+        self.entries.values().flat_map(|entry| [ask(entry), entry.answer_at]).flatten().min()
     }
 }
 
@@ -291,11 +318,32 @@ mod tests {
         let (mut asks, mut last) = (1, start);
         while let Some(at) = radios.poll_timeout() {
             assert!(at >= last + FIRST_ASK);
-            assert_eq!(radios.due_asks(at), [PEER]);
+            let everybody = asks % 2 == 1;
+            let expected = if everybody { Introduction::AskEverybody } else { Introduction::AskPeer(PEER) };
+            assert_eq!(radios.due_introductions(at), [expected]);
             (asks, last) = (asks + 1, at);
         }
         assert_eq!(asks, MAX_ASKS);
         assert_eq!(radios.handle_no_key(PEER, last + LAST_ASK), Some(Remedy::Ask), "a refusal begins anew");
+    }
+
+    #[test]
+    fn a_peer_that_asks_over_and_over_is_answered_now_and_then() {
+        let (mut radios, now) = (radios(None), epoch());
+        let mut answers = 0;
+        for second in 0..120 {
+            let now = now + Duration::from_secs(second);
+            radios.handle_asked(PEER, now);
+            answers += radios.due_introductions(now).len();
+        }
+        assert_eq!(answers, 2);
+    }
+
+    #[test]
+    fn a_stranger_that_asks_gets_no_answer() {
+        let mut radios = radios(None);
+        radios.handle_asked(PEER + 1, epoch());
+        assert_eq!(radios.poll_timeout(), None);
     }
 
     #[test]

@@ -14,6 +14,7 @@ use crate::meshtastic::stream::Piece;
 use super::device::{Device, printable};
 use super::ids::Sent;
 use super::notice::Notice;
+use super::radios::Introduction;
 use super::{Client, Output, Phase, Reconnect, tempo};
 
 /// A radio that refuses to send for the hour's airtime is tried again after this, unless it says when. A try that is
@@ -239,14 +240,11 @@ impl Client {
             }
             port::ROUTING => self.handle_routing(packet.from, own, data.request_id, &data.payload, now),
             port::NODE_INFO => {
-                let asked = data.want_response && packet.to == own && packet.from != own;
                 if let Ok(user) = User::decode(data.payload.as_slice()) {
                     self.handle_user(packet.from, user);
                 }
-                // A peer asks us alone who we are: it lacks our key. The firmware answers the same asker once in 12 h, and
-                // that answer may have been lost.
-                if asked && self.radios.is_peer(packet.from) {
-                    self.introduce(now);
+                if data.want_response && packet.from != own {
+                    self.radios.handle_asked(packet.from, now);
                 }
             }
             port::TELEMETRY if packet.from == own => self.handle_telemetry(&data.payload),
@@ -280,7 +278,7 @@ impl Client {
         } else {
             if error == routing_error::PKI_UNKNOWN_PUBKEY {
                 self.tell(Notice::PeerLacksOurKey { peer: LinkAddr::radio(from) });
-                self.introduce(now);
+                self.introduce(Introduction::AskEverybody, now);
             }
             // A stranger on the channel could have sent it in the peer's name: it refuses this packet, and nothing more.
             self.refuse_token(sent, if reason == Refusal::NoKey { reason } else { Refusal::Unreachable });

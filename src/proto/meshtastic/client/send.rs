@@ -14,7 +14,7 @@ use crate::meshtastic::message::{
 
 use super::device::MAX_HOPS;
 use super::notice::{Cure, Notice};
-use super::radios::Remedy;
+use super::radios::{Introduction, Remedy};
 use super::{Client, Output, Phase};
 
 /// Datagrams kept that came while the last word on the room was under way; the core keeps to its word otherwise.
@@ -141,7 +141,7 @@ impl Client {
             }
             Remedy::Ask => {
                 self.tell(Notice::KeyMissing { peer, cure: Cure::Asked });
-                self.ask_for_key(node, now);
+                self.introduce(Introduction::AskPeer(node), now);
             }
         }
     }
@@ -165,18 +165,22 @@ impl Client {
         self.send_data(own, data, 0, priority::RELIABLE, false, None, now);
     }
 
-    /// Lets our radio introduce itself to everybody, for a peer that lacks its key.
-    pub(super) fn introduce(&mut self, now: Instant) {
-        if self.introduced.is_none_or(|at| at + INTRODUCE <= now) {
-            self.introduced = Some(now);
-            self.write(to_radio::Variant::Heartbeat(Heartbeat { nonce: 1 }), false, now);
+    /// Says who our radio is, and asks the others if need be.
+    pub(super) fn introduce(&mut self, introduction: Introduction, now: Instant) {
+        match introduction {
+            Introduction::AskPeer(node) => self.send_user(node, true, now),
+            Introduction::Answer(node) => self.send_user(node, false, now),
+            Introduction::AskEverybody => {
+                if self.introduced.is_none_or(|at| at + INTRODUCE <= now) {
+                    self.introduced = Some(now);
+                    self.write(to_radio::Variant::Heartbeat(Heartbeat { nonce: 1 }), false, now);
+                }
+            }
         }
     }
 
-    /// Introduces our radio, and asks the peer's to do the same. It may have heard us lately and not answer at once, but
-    /// one that has our key can at least send to us.
-    pub(super) fn ask_for_key(&mut self, node: u32, now: Instant) {
-        self.introduce(now);
+    /// Sends our radio's user, its key included, to a peer's radio.
+    fn send_user(&mut self, node: u32, want_response: bool, now: Instant) {
         let Some(user) = self.device.user.as_ref() else { return };
         let user = User {
             id: shorten(&user.id, 16),
@@ -189,7 +193,7 @@ impl Client {
         let data = Data {
             portnum: port::NODE_INFO,
             payload: user.encode_to_vec(),
-            want_response: true,
+            want_response,
             ..Data::default()
         };
         let hop_limit = self.hop_limit(node, true, now);

@@ -8,12 +8,12 @@ mod receiving;
 mod sending;
 
 use super::*;
-use crate::link::{Class, LinkId, Refusal};
+use crate::link::{Class, LinkAddr, LinkId, Refusal};
 use crate::meshtastic::airtime::Region;
 use crate::meshtastic::message::{
     Channel, ChannelSettings, Config, Data, DeviceMetadata, FromRadio, LoraConfig, MeshPacket, MyNodeInfo,
     NodeInfo, QueueStatus, Routing, SecurityConfig, User, config as section, from_radio::Variant,
-    mesh_packet, routing,
+    mesh_packet, port, routing,
 };
 use crate::meshtastic::stream::Piece;
 

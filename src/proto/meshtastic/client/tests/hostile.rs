@@ -154,7 +154,7 @@ fn names_of_any_length_make_no_message_too_long() {
     let long = "\u{20ac}".repeat(45);
     let own = User { id: long.clone(), long_name: long.clone(), short_name: long, ..user(OWN, &[1; 32]) };
     bench.feed(Variant::NodeInfo(NodeInfo { num: OWN, user: Some(own), ..NodeInfo::default() }));
-    bench.client.ask_for_key(PEER, bench.now);
+    bench.client.introduce(radios::Introduction::AskPeer(PEER), bench.now);
     let (_, data) = bench.packets().pop().expect("the question is written");
     assert!(data.payload.len() < 200);
 }

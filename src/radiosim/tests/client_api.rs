@@ -1,0 +1,507 @@
+//! The client API on its port: framing, greeting, polls, and who is connected.
+
+use std::time::Duration;
+
+use meshnet_proto::meshtastic::message::from_radio::Variant;
+use meshnet_proto::meshtastic::message::{Telemetry, config, port, telemetry, to_radio};
+use meshnet_proto::meshtastic::stream::{FILLER, START1, START2};
+use meshnet_radiosim::{RadioConfig, Transport};
+use prost::Message as _;
+
+mod lab;
+use lab::{A, B, Lab, content, data, packet, quiet, statuses};
+
+/// One letter per message of a greeting.
+fn letters(messages: &[meshnet_proto::meshtastic::message::FromRadio]) -> String {
+    let letter = |variant: &Option<Variant>| match variant {
+        Some(Variant::MyInfo(_)) => 'i',
+        Some(Variant::DeviceUiConfig(_)) => 'u',
+        Some(Variant::NodeInfo(_)) => 'n',
+        Some(Variant::Metadata(_)) => 'm',
+        None => '?',
+        Some(Variant::Channel(_)) => 'c',
+        Some(Variant::Config(_)) => 's',
+        Some(Variant::ModuleConfig(_)) => 'o',
+        Some(Variant::ConfigCompleteId(_)) => '.',
+        other => panic!("{other:?}"),
+    };
+    messages.iter().map(|message| letter(&message.variant)).collect()
+}
+
+#[test]
+fn the_greeting_comes_in_the_fixed_order_and_ends_with_the_nonce() {
+    let mut lab = Lab::new(1);
+    let radio = lab.add(quiet(A, "LONG_FAST"));
+    lab.add(quiet(B, "LONG_FAST"));
+    let client = lab.open(radio, Transport::Tcp);
+    lab.want_config(client, 0xdead_beef);
+    lab.run_secs(1);
+    let greeting = lab.take(client);
+    // The question mark is a variant that older hosts do not know, and must skip.
+    assert_eq!(letters(&greeting), "iunm?ccccccccsssssssssoooooooooooooooon.");
+    assert_eq!(greeting.last().unwrap().variant, Some(Variant::ConfigCompleteId(0xdead_beef)));
+    let Some(Variant::MyInfo(info)) = &greeting[0].variant else { panic!() };
+    assert_eq!(info.my_node_num, A);
+    let lora = greeting.iter().find_map(|message| match &message.variant {
+        Some(Variant::Config(config)) => match &config.variant {
+            Some(config::Variant::Lora(lora)) => Some(*lora),
+            _ => None,
+        },
+        _ => None,
+    });
+    assert_eq!(lora.map(|lora| (lora.use_preset, lora.modem_preset, lora.hop_limit)), Some((true, 0, 3)));
+    let ids: Vec<_> = greeting.iter().map(|message| message.id).collect();
+    assert!(ids.is_sorted() && ids[0] > 0, "messages are numbered");
+}
+
+#[test]
+fn two_nonces_ask_for_a_part() {
+    let mut lab = Lab::new(1);
+    let radio = lab.add(quiet(A, "LONG_FAST"));
+    lab.add(quiet(B, "LONG_FAST"));
+    let client = lab.connect(radio);
+    lab.want_config(client, 69420);
+    lab.run_secs(1);
+    assert_eq!(letters(&lab.take(client)), "iunm?ccccccccsssssssssoooooooooooooooo.");
+    lab.want_config(client, 69421);
+    lab.run_secs(1);
+    assert_eq!(letters(&lab.take(client)), "nn.");
+}
+
+#[test]
+fn before_the_first_want_config_the_radio_says_nothing() {
+    let mut lab = Lab::new(1);
+    let radio = lab.add(quiet(A, "LONG_FAST"));
+    lab.add(quiet(B, "LONG_FAST"));
+    let client = lab.open(radio, Transport::Tcp);
+    lab.run_ms(200);
+    lab.heartbeat(client, 0);
+    lab.datagram(client, B, 10);
+    lab.run_secs(5);
+    assert!(lab.take(client).is_empty());
+    assert_eq!(lab.ledger.len(), 1, "but it sends what it is told to");
+}
+
+#[test]
+fn garbage_wake_bytes_and_impossible_lengths_do_not_hide_a_frame() {
+    let mut lab = Lab::new(1);
+    let radio = lab.add(quiet(A, "LONG_FAST"));
+    let client = lab.open(radio, Transport::Tcp);
+    lab.bytes(client, &[FILLER; 32]);
+    lab.bytes(client, &[START1, START2, 0xff, 0xff, START1, 0x00, START1, START2, 0x02, 0x01]);
+    lab.want_config(client, 3);
+    lab.run_secs(1);
+    assert_eq!(lab.take(client).last().unwrap().variant, Some(Variant::ConfigCompleteId(3)));
+}
+
+#[test]
+fn a_frame_that_holds_a_frame_start_is_one_frame() {
+    let (mut lab, a, b) = Lab::pair("SHORT_FAST", 1);
+    let mut tricky = packet(B, port::IP_TUNNEL, 0);
+    if let Some(meshnet_proto::meshtastic::message::mesh_packet::Payload::Decoded(data)) = &mut tricky.payload
+    {
+        data.payload = [START1, START2, 0, 4].repeat(20);
+    }
+    lab.packet(a, tricky);
+    lab.run_secs(2);
+    let got = content(&lab.take(b));
+    assert_eq!(data(&got[0]).payload, [START1, START2, 0, 4].repeat(20));
+}
+
+#[test]
+fn a_heartbeat_is_answered_by_a_queue_status() {
+    let mut lab = Lab::new(1);
+    let radio = lab.add(quiet(A, "LONG_FAST"));
+    let client = lab.connect(radio);
+    lab.heartbeat(client, 0);
+    lab.run_secs(1);
+    let status = statuses(&lab.take(client));
+    assert_eq!(status.len(), 1);
+    assert_eq!((status[0].res, status[0].free, status[0].maxlen, status[0].mesh_packet_id), (0, 16, 16, 0));
+}
+
+/// Heartbeats at odd times; returns the median and the longest time to the answer, in milliseconds.
+fn heartbeat_latency(poke: bool) -> (u128, u128) {
+    let mut lab = Lab::new(1);
+    let radio = lab.add(quiet(A, "LONG_FAST"));
+    let client = lab.connect(radio);
+    let mut waits = Vec::new();
+    for round in 0..100_u64 {
+        for _ in 0..4 {
+            if poke {
+                lab.bytes(client, &[FILLER]);
+            }
+            lab.run_ms(977 + round);
+        }
+        let sent = lab.time();
+        lab.heartbeat(client, 0);
+        lab.run_secs(1);
+        waits.push((lab.take_timed(client)[0].0 - sent).as_millis());
+    }
+    waits.sort_unstable();
+    (waits[50], waits[99])
+}
+
+#[test]
+fn an_idle_port_is_polled_every_250_ms_in_both_directions() {
+    let (median, longest) = heartbeat_latency(false);
+    assert!((100..=150).contains(&median), "measured: 128, here {median}");
+    assert!((230..=253).contains(&longest), "measured: 253, here {longest}");
+}
+
+#[test]
+fn a_byte_a_second_that_is_no_frame_keeps_the_port_polled_every_5_ms() {
+    let (median, longest) = heartbeat_latency(true);
+    assert!(median <= 5, "measured: 3.9, here {median}");
+    assert!(longest <= 10, "measured: 10, here {longest}");
+}
+
+#[test]
+fn a_packet_from_the_air_waits_for_the_receivers_poll() {
+    let (mut lab, a, b) = Lab::pair("SHORT_TURBO", 1);
+    let mut waits = Vec::new();
+    for round in 0..200 {
+        lab.run_ms(5000 + 61 * round);
+        lab.heartbeat(b, 0);
+        lab.heartbeat(a, 0);
+        lab.run_secs(5);
+        lab.take(b);
+        lab.datagram(a, B, 10);
+        lab.run_secs(2);
+        let entry = lab.ledger.last().unwrap();
+        let ended = Duration::from_secs_f64(entry.time + entry.airtime_ms / 1000.0);
+        waits.push(lab.take_timed(b)[0].0.saturating_sub(ended).as_millis());
+    }
+    waits.sort_unstable();
+    assert!((80..=170).contains(&waits[100]), "{waits:?}");
+}
+
+#[test]
+fn a_serial_host_gets_a_packet_at_once() {
+    let mut lab = Lab::new(1);
+    let (a, b) = (lab.add(quiet(A, "SHORT_FAST")), lab.add(quiet(B, "SHORT_FAST")));
+    let (a, b) = (lab.connect(a), lab.connect_by(b, Transport::Serial));
+    lab.run_secs(10);
+    lab.datagram(a, B, 10);
+    lab.run_secs(2);
+    let entry = lab.ledger.last().unwrap();
+    let ended = Duration::from_secs_f64(entry.time + entry.airtime_ms / 1000.0);
+    let wait = lab.take_timed(b)[0].0.saturating_sub(ended);
+    assert!(wait < Duration::from_millis(1), "{wait:?}");
+}
+
+#[test]
+fn a_new_tcp_client_throws_the_old_one_out_with_nothing_but_a_fin() {
+    let mut lab = Lab::new(1);
+    let radio = lab.add(quiet(A, "LONG_FAST"));
+    let old = lab.connect(radio);
+    let new = lab.open(radio, Transport::Tcp);
+    lab.run_ms(150);
+    assert!(lab.host(old).closed.is_some());
+    assert!(lab.take(old).is_empty());
+    lab.want_config(new, 9);
+    lab.run_secs(1);
+    assert_eq!(lab.take(new).last().unwrap().variant, Some(Variant::ConfigCompleteId(9)));
+    assert!(lab.host(new).closed.is_none());
+}
+
+#[test]
+fn tcp_clients_are_accepted_once_per_100_ms() {
+    let mut lab = Lab::new(1);
+    let radio = lab.add(quiet(A, "LONG_FAST"));
+    lab.run_ms(301);
+    let clients: Vec<_> = (0..3).map(|_| lab.open(radio, Transport::Tcp)).collect();
+    for client in &clients {
+        lab.want_config(*client, 1);
+    }
+    lab.run_secs(1);
+    let first: Vec<_> = clients.iter().map(|client| lab.take_timed(*client)[0].0.as_millis()).collect();
+    assert_eq!(first, [400, 500, 600]);
+}
+
+#[test]
+fn a_client_that_says_nothing_for_15_minutes_is_dropped() {
+    let mut lab = Lab::new(1);
+    let radio = lab.add(quiet(A, "LONG_FAST"));
+    let client = lab.connect(radio);
+    lab.run_secs(14 * 60);
+    assert!(lab.host(client).closed.is_none());
+    lab.heartbeat(client, 0);
+    lab.run_secs(14 * 60);
+    assert!(lab.host(client).closed.is_none(), "a heartbeat counts");
+    lab.run_secs(2 * 60);
+    assert!(lab.host(client).closed.is_some());
+}
+
+#[test]
+fn disconnect_closes_the_connection() {
+    let mut lab = Lab::new(1);
+    let radio = lab.add(quiet(A, "LONG_FAST"));
+    let client = lab.connect(radio);
+    lab.say(client, to_radio::Variant::Disconnect(true));
+    lab.run_secs(1);
+    assert!(lab.host(client).closed.is_some());
+}
+
+#[test]
+fn a_host_that_sends_and_hangs_up_at_once_is_still_heard() {
+    let (mut lab, a, b) = Lab::pair("SHORT_TURBO", 1);
+    lab.datagram(a, B, 10);
+    lab.hang_up(a);
+    lab.run_secs(2);
+    assert_eq!(content(&lab.take(b)).len(), 1);
+}
+
+#[test]
+fn only_the_last_two_queue_statuses_are_kept_for_the_host() {
+    let (mut lab, a, b) = Lab::pair("SHORT_TURBO", 1);
+    let ids: Vec<_> = (0..8).map(|_| lab.datagram(a, B, 10)).collect();
+    lab.run_secs(10);
+    let told: Vec<_> = statuses(&lab.take(a)).iter().map(|status| status.mesh_packet_id).collect();
+    assert_eq!(told, ids[6..], "all came in one poll");
+    assert_eq!(content(&lab.take(b)).len(), 8, "yet all were sent");
+}
+
+#[test]
+fn a_host_that_does_not_read_loses_the_newest_packets_but_no_text() {
+    let mut lab = Lab::new(1);
+    let (a, b) = (quiet(A, "SHORT_TURBO"), RadioConfig { to_phone: 8, ..quiet(B, "SHORT_TURBO") });
+    let (a, b) = (lab.add(a), lab.add(b));
+    let a = lab.connect(a);
+    for len in 1..=12 {
+        lab.datagram(a, B, len);
+        lab.run_secs(3);
+    }
+    lab.packet(a, packet(B, port::TEXT_MESSAGE, 50));
+    lab.run_secs(3);
+    assert_eq!(lab.air.dropped_for_host(b), 5);
+    let client = lab.open(b, Transport::Tcp);
+    lab.want_config(client, 1);
+    lab.run_secs(1);
+    let lens: Vec<_> = content(&lab.take(client)).iter().map(|packet| data(packet).payload.len()).collect();
+    assert_eq!(lens, [2, 3, 4, 5, 6, 7, 8, 50], "they waited while nobody was connected");
+}
+
+#[test]
+fn a_reset_drops_tcp_clients_and_all_that_waited() {
+    let (mut lab, a, b) = Lab::pair("LONG_FAST", 1);
+    let radio = lab.air.radio(A).unwrap();
+    for _ in 0..5 {
+        lab.datagram(a, B, 200);
+    }
+    lab.run_ms(1500);
+    lab.air.reboot(radio, false, lab.now);
+    lab.run_ms(10);
+    assert!(lab.host(a).closed.is_some());
+    assert_eq!(lab.air.queued(radio), 0);
+    let refused = lab.open(radio, Transport::Tcp);
+    lab.run_ms(10);
+    assert!(lab.host(refused).closed.is_some(), "nobody listens while it boots");
+    lab.run_secs(3);
+    let again = lab.connect(radio);
+    lab.datagram(again, B, 20);
+    lab.run_secs(5);
+    assert_eq!(data(content(&lab.take(b)).last().unwrap()).payload.len(), 20, "it still has the key");
+}
+
+#[test]
+fn a_serial_host_is_told_of_a_reset_and_has_to_ask_again() {
+    let mut lab = Lab::new(1);
+    let radio = lab.add(quiet(A, "LONG_FAST"));
+    let client = lab.connect_by(radio, Transport::Serial);
+    lab.air.reboot(radio, false, lab.now);
+    lab.run_secs(4);
+    let messages = lab.take(client);
+    assert_eq!(messages.len(), 1);
+    assert_eq!(messages[0].variant, Some(Variant::Rebooted(true)));
+    assert!(lab.host(client).closed.is_none(), "a line does not hang up");
+    lab.heartbeat(client, 0);
+    lab.run_secs(1);
+    assert!(lab.take(client).is_empty(), "it waits for want_config");
+    lab.want_config(client, 4);
+    lab.run_secs(1);
+    assert_eq!(lab.take(client).last().unwrap().variant, Some(Variant::ConfigCompleteId(4)));
+}
+
+/// Sends a packet past a serial radio whose host has said something, or nothing; returns the lines of its log.
+fn serial_log(debug_log: bool, greet: bool) -> usize {
+    let mut lab = Lab::new(1);
+    let listener = lab.add(RadioConfig { debug_log, ..quiet(A, "SHORT_FAST") });
+    let sender = lab.add(quiet(B, "SHORT_FAST"));
+    let client = lab.open(listener, Transport::Serial);
+    if greet {
+        lab.want_config(client, 1);
+    }
+    let sender = lab.connect(sender);
+    lab.datagram(sender, A, 10);
+    lab.run_secs(2);
+    assert_eq!(content(&lab.take(client)).len(), usize::from(greet), "text and frames do not mix");
+    lab.host(client).text.len()
+}
+
+#[test]
+fn a_serial_port_carries_the_text_log_until_the_first_message() {
+    assert_eq!(serial_log(false, false), 1);
+    assert_eq!(serial_log(false, true), 0);
+}
+
+#[test]
+fn a_serial_port_may_carry_text_between_frames() {
+    assert_eq!(serial_log(true, true), 1);
+}
+
+#[test]
+fn a_stalled_network_swallows_everything_without_a_fin() {
+    let (mut lab, a, _) = Lab::pair("SHORT_FAST", 1);
+    let radio = lab.air.radio(A).unwrap();
+    lab.air.stall(radio, true, lab.now);
+    lab.heartbeat(a, 0);
+    lab.datagram(a, B, 10);
+    lab.run_secs(60);
+    assert!(lab.take(a).is_empty() && lab.host(a).closed.is_none());
+    assert!(lab.ledger.is_empty());
+    let other = lab.connect(radio);
+    assert!(lab.host(a).closed.is_none(), "nor does it carry the FIN of an eviction");
+    lab.heartbeat(other, 0);
+    lab.run_secs(1);
+    assert_eq!(statuses(&lab.take(other)).len(), 1);
+}
+
+#[test]
+fn an_evicted_host_sees_the_end_of_its_connection() {
+    let (mut lab, a, _) = Lab::pair("SHORT_FAST", 1);
+    let radio = lab.air.radio(A).unwrap();
+    lab.air.evict(radio, lab.now);
+    lab.run_ms(1);
+    assert!(lab.host(a).closed.is_some());
+}
+
+#[test]
+fn a_radio_tells_its_own_host_how_it_fares_and_wakes_it_for_nothing_else() {
+    let mut lab = Lab::new(1);
+    let radio = lab.add(RadioConfig { node_info: false, ..RadioConfig::new(A) });
+    let client = lab.connect(radio);
+    for _ in 0..10 {
+        lab.heartbeat(client, 0);
+        lab.run_secs(5 * 60);
+    }
+    let messages = lab.take(client);
+    let told = content(&messages);
+    assert_eq!((told.len(), statuses(&messages).len()), (50, 10));
+    assert_eq!(messages.len(), 60);
+    let telemetry = Telemetry::decode(data(&told[0]).payload.as_slice()).unwrap();
+    let Some(telemetry::Variant::DeviceMetrics(metrics)) = telemetry.variant else { panic!() };
+    assert_eq!((told[0].from, metrics.air_util_tx), (A, Some(0.0)));
+    assert!(lab.ledger.is_empty(), "nothing of that is on the air");
+}
+
+#[test]
+fn a_host_that_floods_is_slowed_down_and_memory_is_bounded() {
+    let mut lab = Lab::new(1);
+    let radio = lab.add(quiet(A, "LONG_FAST"));
+    let client = lab.connect(radio);
+    let taken = lab.air.handle_client_bytes(client, &vec![0; 1 << 20], lab.now);
+    assert_eq!(taken, 64 * 1024);
+    assert_eq!(lab.air.handle_client_bytes(client, &[0], lab.now), 0);
+    lab.run_secs(1);
+    assert_eq!(lab.air.unread(client), 0);
+    lab.heartbeat(client, 0);
+    lab.run_secs(1);
+    assert_eq!(statuses(&lab.take(client)).len(), 1);
+}
+
+#[test]
+fn a_host_that_does_not_read_stops_the_radio_from_writing() {
+    let (mut lab, a, b) = Lab::pair("SHORT_TURBO", 1);
+    lab.host(b).deaf = true;
+    for _ in 0..200 {
+        lab.datagram(a, B, 200);
+        lab.run_secs(1);
+    }
+    let radio = lab.air.radio(B).unwrap();
+    assert!(lab.air.dropped_for_host(radio) > 80);
+    lab.host(b).deaf = false;
+    lab.run_secs(10);
+    let got = content(&lab.take(b)).len();
+    assert!((80..120).contains(&got), "16 KiB of socket and 32 packets, not {got}");
+}
+
+#[test]
+fn a_radio_whose_serial_port_is_switched_off_is_deaf_there() {
+    let mut lab = Lab::new(1);
+    let radio = lab.add(RadioConfig { serial_enabled: false, ..quiet(A, "LONG_FAST") });
+    let client = lab.open(radio, Transport::Serial);
+    lab.want_config(client, 1);
+    lab.run_secs(10);
+    assert!(lab.take(client).is_empty());
+    let client = lab.connect(radio);
+    lab.heartbeat(client, 0);
+    lab.run_secs(1);
+    assert_eq!(statuses(&lab.take(client)).len(), 1, "on TCP it is not");
+}
+
+#[test]
+fn packets_that_arrive_during_the_greeting_come_after_it() {
+    let mut lab = Lab::new(1);
+    let (a, b) = (lab.add(quiet(A, "SHORT_FAST")), lab.add(quiet(B, "SHORT_FAST")));
+    let (a, b) = (lab.connect(a), lab.open(b, Transport::Tcp));
+    lab.datagram(a, B, 10);
+    lab.run_secs(2);
+    lab.want_config(b, 5);
+    lab.run_secs(1);
+    let messages = lab.take(b);
+    assert_eq!(content(&messages).len(), 1);
+    assert!(matches!(messages.last().unwrap().variant, Some(Variant::Packet(_))));
+}
+
+#[test]
+fn nothing_that_a_host_sends_can_break_a_radio() {
+    let (mut lab, a, b) = Lab::pair("SHORT_TURBO", 1);
+    let mut state = 1_u64;
+    let mut random = move || {
+        // Knuth's MMIX generator: any will do.
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        u8::try_from(state >> 56).unwrap()
+    };
+    for _ in 0..5000 {
+        let mut bytes: Vec<u8> = (0..random()).map(|_| random()).collect();
+        if random() < 200 {
+            // A frame with a plausible beginning: a packet, a nonce, a heartbeat.
+            let len = u8::try_from(bytes.len()).unwrap();
+            bytes.splice(0..0, [START1, START2, 0, len]);
+            if len > 2 {
+                bytes[4] = [0x0a, 0x18, 0x20, 0x3a][usize::from(random() % 4)];
+                bytes[5] = len - 2;
+            }
+        }
+        lab.air.handle_client_bytes(a, &bytes, lab.now);
+        lab.run_ms(20);
+        lab.take(a);
+    }
+    assert!(lab.host(a).closed.is_some() || lab.air.unread(a) < 512);
+    lab.run_secs(60);
+    let radio = lab.air.radio(A).unwrap();
+    let again = lab.connect(radio);
+    lab.datagram(again, B, 10);
+    lab.heartbeat(b, 0);
+    lab.run_secs(60);
+    assert!(content(&lab.take(b)).iter().any(|packet| packet.from == A && data(packet).payload.len() == 10));
+}
+
+#[test]
+fn what_a_host_sent_before_it_hung_up_is_still_read() {
+    let mut lab = Lab::new(1);
+    let (a, b) = (lab.add(quiet(A, "SHORT_FAST")), lab.add(quiet(B, "SHORT_FAST")));
+    let (served, b) = (lab.connect(a), lab.connect(b));
+    lab.datagram(served, B, 10);
+    lab.air.handle_client_disconnected(served, lab.now);
+    lab.run_secs(2);
+    assert_eq!(content(&lab.take(b)).len(), 1);
+    let waiting = lab.open(a, Transport::Tcp);
+    lab.datagram(waiting, B, 20);
+    lab.say(waiting, to_radio::Variant::Disconnect(true));
+    lab.air.handle_client_disconnected(waiting, lab.now);
+    lab.run_secs(2);
+    assert_eq!(content(&lab.take(b)).len(), 1, "even if it was not accepted yet");
+    lab.connect(a);
+}
