@@ -82,8 +82,8 @@ pub struct Recorded {
 /// The counters that one direction of a pair used.
 #[derive(Debug, Default)]
 struct Counters {
-    /// Ends of handshakes: each may have given the sender a key.
-    handshakes: BTreeSet<Vec<u8>>,
+    /// Handshake messages that came: each may have given the sender a key.
+    handshakes: usize,
     /// What was sealed with each counter, by its start.
     used: BTreeMap<u64, BTreeSet<Vec<u8>>>,
 }
@@ -234,7 +234,7 @@ impl Watch {
     /// Somebody replays or invents a datagram.
     pub fn handle_injected(&mut self, at: usize, from: LinkAddr, payload: &[u8], now: Instant) {
         self.note(now, format!("!! → {at} as {from}: {}", describe(payload)));
-        self.note_response(at, from, payload);
+        self.note_handshake(at, from, payload);
     }
 
     /// Whether a frame holds a ping: from whom, and how long.
@@ -272,7 +272,7 @@ impl Watch {
             }
             Did::Received { from, payload } => {
                 self.note(now, format!("{at} ← {from}: {}", describe(payload)));
-                self.note_response(at, *from, payload);
+                self.note_handshake(at, *from, payload);
                 Ok(())
             }
             Did::Delivered(frame) => self.delivered(at, station, frame, now),
@@ -295,22 +295,17 @@ impl Watch {
         }
     }
 
-    /// A response that comes in may give its receiver a key to seal with.
-    fn note_response(&mut self, at: usize, from: LinkAddr, payload: &[u8]) {
-        if let (Ok(Datagram::Response(_)), Some(from)) =
-            (Datagram::parse(payload), from.as_radio().and_then(station_of))
-        {
-            self.counters.entry((at, from)).or_default().handshakes.insert(payload.to_vec());
+    /// A handshake message that comes in may give its receiver a key to seal with.
+    fn note_handshake(&mut self, at: usize, from: LinkAddr, payload: &[u8]) {
+        let is_handshake = matches!(Datagram::parse(payload), Ok(Datagram::Init(_) | Datagram::Response(_)));
+        if let Some(from) = from.as_radio().and_then(station_of).filter(|_| is_handshake) {
+            self.counters.entry((at, from)).or_default().handshakes += 1;
         }
     }
 
     /// A station sends a datagram to another: no counter twice under one key.
     fn sealed(&mut self, from: usize, to: usize, payload: &[u8]) -> Result<(), String> {
         let (counter, start) = match Datagram::parse(payload) {
-            Ok(Datagram::Response(_)) => {
-                self.counters.entry((from, to)).or_default().handshakes.insert(payload.to_vec());
-                return Ok(());
-            }
             Ok(Datagram::Data(data)) => (data.counter, data.ciphertext),
             Ok(Datagram::Fragment(fragment)) if fragment.index == 0 => {
                 match fragment.chunk.split_first_chunk() {
@@ -325,7 +320,7 @@ impl Watch {
         // One key serves both directions there.
         let way = if is_symmetric { (from.min(to), from.max(to)) } else { (from, to) };
         let counters = self.counters.entry(way).or_default();
-        let keys = if is_symmetric { 1 } else { counters.handshakes.len() };
+        let keys = if is_symmetric { 1 } else { counters.handshakes };
         let used = counters.used.entry(counter).or_default();
         used.insert(start.get(..16).unwrap_or(start).to_vec());
         if used.len() > keys {
