@@ -38,7 +38,8 @@ impl Node {
                 }
             }
             (Resolution::Asked, ask) => {
-                self.peers[at].wait(frame, expires);
+                let dropped = self.peers[at].wait(frame, expires);
+                *self.drops.entry(DropReason::HandshakeBacklog).or_default() += dropped;
                 if ask {
                     self.ask_for_mac(at, now);
                 }
