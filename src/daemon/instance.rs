@@ -66,6 +66,7 @@ pub struct Instance {
     tap_is_up: bool,
     links: Vec<Link>,
     from_links: mpsc::Receiver<FromLink>,
+    /// Held because the helper ends with it.
     _interface: Interface,
     interface_events: mpsc::Receiver<InterfaceEvent>,
     store: Store,
