@@ -65,7 +65,7 @@ pub fn run(bytes: &[u8]) -> Outcome {
             Outcome { healed, packets: (world.watch.packets.len(), arrived), steps: world.steps }
         }
         Err(panic) => {
-            eprintln!("{:#?}\n{}", world.plan, world.watch.flow());
+            eprintln!("{:?}\n{}", world.plan, world.watch.flow());
             std::panic::resume_unwind(panic)
         }
     }

@@ -42,7 +42,7 @@ const REASONS: &[&str] = &[
     "radio answer",
 ];
 /// Lines of the flow that are kept.
-const FLOW: usize = 400;
+const FLOW: usize = 4000;
 /// Datagrams that are kept for those who would replay them.
 const RECORDED: usize = 256;
 const HOUR: f64 = 3600.0;

@@ -21,8 +21,8 @@ use meshnet_radiosim::{
 #[command(version, after_long_help = EXAMPLES)]
 pub(crate) struct Args {
     /// A radio and its client port: NODE=tcp:ADDRESS:PORT, NODE=unix:PATH, NODE=pty:PATH (a symbolic link to a pty),
-    /// NODE=netns:NAME:ADDRESS:PORT (TCP in a network namespace), or NODE alone for a radio without a host. Repeat for
-    /// more radios; port 0 takes a free one.
+    /// NODE=netns:NAME:ADDRESS:PORT (TCP in a network namespace, by its name under /run/netns or its path), or NODE alone
+    /// for a radio without a host. Repeat for more radios; port 0 takes a free one.
     #[arg(long = "radio", value_name = "NODE=PORT", required = true)]
     pub(crate) radios: Vec<RadioSpec>,
 

@@ -28,7 +28,7 @@ pub(crate) fn tcp(
     accept_tcp(listener, radio, world, drained)
 }
 
-/// Listens on TCP in a network namespace made by `ip netns add`.
+/// Listens on TCP in a network namespace: one made by `ip netns add`, or any by its path (`/proc/1/ns/net`).
 ///
 /// # Errors
 /// If there is none of that name, or the address is not there.

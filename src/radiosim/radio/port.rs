@@ -96,6 +96,8 @@ struct Pipe {
     input: Vec<u8>,
     output: VecDeque<u8>,
     closed: bool,
+    /// The host has closed its side.
+    gone: bool,
 }
 
 /// The connection that the firmware serves.
@@ -151,12 +153,29 @@ impl Port {
         }
     }
 
-    /// The host has closed its side.
+    /// The host has closed its side. What it sent before is still read: it lies in the socket's buffer.
     pub(crate) fn disconnect(&mut self, id: ClientId) {
+        let serves = self.session.as_ref().is_some_and(|session| session.id == id && !session.stalled);
+        let comes = self.waiting.iter().any(|(waiting, _)| *waiting == id);
+        match self.pipes.get_mut(&id) {
+            Some(pipe) if (serves || comes) && !pipe.input.is_empty() => pipe.gone = true,
+            _ => self.forget(id),
+        }
+    }
+
+    fn forget(&mut self, id: ClientId) {
         self.pipes.remove(&id);
         self.ready.remove(&id);
         self.waiting.retain(|(waiting, _)| *waiting != id);
         self.session.take_if(|session| session.id == id);
+    }
+
+    /// Ends the session of a host that has gone, once all that it sent is read.
+    pub(crate) fn forget_gone(&mut self) {
+        let Some(id) = self.session.as_ref().map(|session| session.id) else { return };
+        if self.pipes.get(&id).is_none_or(|pipe| pipe.gone) {
+            self.forget(id);
+        }
     }
 
     /// Takes bytes from the host, which wait for the next poll; returns how many there was room for.
@@ -261,9 +280,12 @@ impl Port {
     }
 
     fn hang_up(&mut self, id: ClientId) {
-        if let Some(pipe) = self.pipes.get_mut(&id) {
-            pipe.closed = true;
-            self.ready.insert(id);
+        match self.pipes.get_mut(&id) {
+            Some(pipe) if !pipe.gone => {
+                pipe.closed = true;
+                self.ready.insert(id);
+            }
+            _ => self.forget(id),
         }
     }
 

@@ -478,3 +478,21 @@ fn nothing_that_a_host_sends_can_break_a_radio() {
     lab.run_secs(60);
     assert!(content(&lab.take(b)).iter().any(|packet| packet.from == A && data(packet).payload.len() == 10));
 }
+
+#[test]
+fn what_a_host_sent_before_it_hung_up_is_still_read() {
+    let mut lab = Lab::new(1);
+    let (a, b) = (lab.add(quiet(A, "SHORT_FAST")), lab.add(quiet(B, "SHORT_FAST")));
+    let (served, b) = (lab.connect(a), lab.connect(b));
+    lab.datagram(served, B, 10);
+    lab.air.handle_client_disconnected(served, lab.now);
+    lab.run_secs(2);
+    assert_eq!(content(&lab.take(b)).len(), 1);
+    let waiting = lab.open(a, Transport::Tcp);
+    lab.datagram(waiting, B, 20);
+    lab.say(waiting, to_radio::Variant::Disconnect(true));
+    lab.air.handle_client_disconnected(waiting, lab.now);
+    lab.run_secs(2);
+    assert_eq!(content(&lab.take(b)).len(), 1, "even if it was not accepted yet");
+    lab.connect(a);
+}
