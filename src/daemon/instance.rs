@@ -5,7 +5,7 @@
 //! the TAP, datagrams for the links, events for the operator.
 //!
 //! Invariants: nothing leaves while the state that covers it is not on disk; nothing but an input or the core's own timer
-//! wakes the task; no source of input keeps another waiting for more than [`BATCH`] packets.
+//! wakes the task; no source of input keeps another waiting for more than `BATCH` packets.
 
 mod report;
 mod store;
