@@ -496,3 +496,52 @@ fn what_a_host_sent_before_it_hung_up_is_still_read() {
     assert_eq!(content(&lab.take(b)).len(), 1, "even if it was not accepted yet");
     lab.connect(a);
 }
+
+#[test]
+fn a_serial_host_that_says_nothing_for_15_minutes_has_to_ask_again() {
+    let mut lab = Lab::new(1);
+    let radio = lab.add(quiet(A, "LONG_FAST"));
+    let client = lab.connect_by(radio, Transport::Serial);
+    lab.run_secs(16 * 60);
+    assert!(lab.host(client).closed.is_none());
+    lab.heartbeat(client, 0);
+    lab.run_secs(1);
+    assert!(lab.take(client).is_empty());
+    lab.want_config(client, 2);
+    lab.run_secs(1);
+    assert_eq!(lab.take(client).last().unwrap().variant, Some(Variant::ConfigCompleteId(2)));
+}
+
+#[test]
+fn there_is_no_notice_that_a_packet_was_sent() {
+    let (mut lab, a, _) = Lab::pair("LONG_FAST", 1);
+    lab.datagram(a, B, 10);
+    lab.run_secs(60);
+    let messages = lab.take(a);
+    assert_eq!((messages.len(), statuses(&messages).len()), (1, 1), "it was queued, and that is all");
+}
+
+#[test]
+fn a_packet_without_a_number_is_given_one() {
+    let (mut lab, a, b) = Lab::pair("SHORT_FAST", 1);
+    for _ in 0..2 {
+        lab.say(a, to_radio::Variant::Packet(packet(B, port::IP_TUNNEL, 10)));
+        lab.run_secs(3);
+    }
+    let told: Vec<_> = statuses(&lab.take(a)).iter().map(|status| status.mesh_packet_id).collect();
+    let got: Vec<_> = content(&lab.take(b)).iter().map(|packet| packet.id).collect();
+    assert!(told == got && got.len() == 2 && got[0] != got[1] && !got.contains(&0));
+}
+
+#[test]
+fn of_24_packets_at_once_the_queue_takes_16_and_the_host_learns_of_two() {
+    let (mut lab, a, b) = Lab::pair("SHORT_TURBO", 1);
+    for _ in 0..24 {
+        lab.datagram(a, B, 50);
+    }
+    lab.run_secs(1);
+    let told = statuses(&lab.take(a));
+    assert_eq!(told.iter().filter(|status| status.mesh_packet_id != 0).count(), 2);
+    lab.run_secs(30);
+    assert_eq!(content(&lab.take(b)).len(), 16);
+}
