@@ -120,6 +120,7 @@ impl Node {
         let frame = opened?;
         peer.last_seen = Some(now);
         peer.heard_on = Some(path);
+        peer.silence.heard();
         if !peer.up {
             peer.up = true;
             let peer = peer.public_key;
@@ -148,6 +149,7 @@ impl Node {
                 self.learn_mac(at, parsed.source, now);
                 let len = u64::try_from(packet.bytes.len()).unwrap_or(0);
                 let many = packet.destination.is_multicast();
+                self.peers[at].silence.ended();
                 let received = &mut self.peers[at].received;
                 received.packets += 1;
                 received.bytes += len;
