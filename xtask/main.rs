@@ -1,3 +1,51 @@
-//! Demo, test, bench.
+//! `cargo xtask`: everything that one does with this project besides writing it.
 
-fn main() {}
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+mod demo;
+mod need;
+mod say;
+mod test;
+
+/// Shows, tests and measures meshnet.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Two networks namespaces, two simulated radios, two daemons: pings across and shows what it cost
+    Demo(demo::Arguments),
+    /// Runs every test
+    Test(test::Arguments),
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let done = watch_for_ctrl_c().and_then(|()| match &arguments.command {
+        Command::Demo(arguments) => demo::run(arguments),
+        Command::Test(arguments) => test::run(arguments),
+    });
+    match done {
+        Ok(code) => code,
+        Err(error) => {
+            say::verdict(false, &format!("{error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Lets the first Ctrl-C end whatever waits, so that everything started is taken down; a second one kills.
+fn watch_for_ctrl_c() -> anyhow::Result<()> {
+    let flag = meshnet_system::interrupt::flag();
+    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
+        signal_hook::flag::register_conditional_default(signal, flag.clone())?;
+        signal_hook::flag::register(signal, flag.clone())?;
+    }
+    Ok(())
+}

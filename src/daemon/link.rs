@@ -3,10 +3,25 @@
 //! A driver is started by [`start`] and lives until its [`Link`] is dropped; it reconnects by itself, with backoff and
 //! jitter, and tells the core's task what happens as [`FromLink`]. All channels are bounded: a full channel is
 //! back-pressure, not memory.
-#![allow(dead_code, reason = "skeleton")]
+//!
+//! The core's task never waits for a driver: it hands datagrams over by `try_send`, and the last `LinkEvent::Room` says
+//! how many the driver takes. A driver does wait for the core's task, and reads nothing from its radio meanwhile. So the two
+//! cannot wait for each other.
+
+mod meshtastic;
+mod serial;
+mod status;
+mod stream;
+mod supervisor;
 
 use meshnet_proto::link::{LinkAddr, LinkEvent, LinkId, Transmit};
+pub use meshnet_proto::meshtastic::client::Contact;
 use tokio::sync::{mpsc, watch};
+
+pub use status::{LinkStatus, PeerRadio};
+
+/// Datagrams under way to a driver: more than a driver ever grants room for.
+const OUTGOING: usize = 16;
 
 /// A link as configured.
 #[derive(Debug, Clone)]
@@ -15,11 +30,12 @@ pub struct LinkSpec {
     pub name: String,
     /// How to reach the radio.
     pub connect: Connect,
-    /// The channel index to send on.
+    /// The channel index to send on. An index that names a secondary channel called `serial` spares the radio's own
+    /// encryption, 12 bytes of every packet.
     pub channel_index: u8,
     /// How many hops a packet may take; `None` lets the driver choose by what it has heard.
     pub hop_limit: Option<u8>,
-    /// Peers on this link whose radio keys are known.
+    /// The peers' radios on this link.
     pub contacts: Vec<Contact>,
 }
 
@@ -28,7 +44,7 @@ pub struct LinkSpec {
 pub enum Connect {
     /// The client API on TCP.
     Tcp {
-        /// Name or address.
+        /// Name or address; a name is resolved at each try.
         host: String,
         /// 4403 unless said otherwise.
         port: u16,
@@ -40,13 +56,14 @@ pub enum Connect {
     },
 }
 
-/// A peer's radio.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Contact {
-    /// Its node number.
-    pub node: u32,
-    /// Its Meshtastic public key, if configured (`RadioPublicKey =`).
-    pub public_key: Option<[u8; 32]>,
+impl std::fmt::Display for Connect {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Tcp { host, port } if host.contains(':') => write!(f, "tcp://[{host}]:{port}"),
+            Self::Tcp { host, port } => write!(f, "tcp://{host}:{port}"),
+            Self::Serial { path } => write!(f, "serial://{}", path.display()),
+        }
+    }
 }
 
 /// From a driver to the core's task.
@@ -72,22 +89,24 @@ pub enum Incoming {
     },
 }
 
-/// A running driver; dropping it stops the driver.
+/// A running driver; dropping it (and any clone of its sender) stops the driver.
+#[derive(Debug)]
 pub struct Link {
-    /// Takes datagrams; never more than the driver's last `LinkEvent::Room` allows.
+    /// Takes datagrams by `try_send`, which never finds it full while the driver's last `LinkEvent::Room` is respected.
     pub outgoing: mpsc::Sender<Transmit>,
     /// What a status display shows of it.
     pub status: watch::Receiver<LinkStatus>,
 }
 
-/// What a status display shows of a link.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct LinkStatus {
-    /// "down", "connecting", "configuring", "up", "faulty"
-    pub state: &'static str,
-}
-
-/// Starts a driver.
-pub fn start(_link: LinkId, _spec: LinkSpec, _seed: [u8; 32], _to_core: mpsc::Sender<FromLink>) -> Link {
-    unreachable!("skeleton")
+/// Starts a driver as a task of the current runtime. `seed` comes from the operating system's randomness.
+///
+/// # Panics
+/// Outside of a tokio runtime.
+#[must_use]
+pub fn start(link: LinkId, spec: LinkSpec, seed: [u8; 32], to_core: mpsc::Sender<FromLink>) -> Link {
+    let (outgoing, from_core) = mpsc::channel(OUTGOING);
+    let (status_tx, status) = watch::channel(LinkStatus::new(&spec));
+    let ports = supervisor::Ports { link, from_core, to_core, status: status_tx };
+    tokio::spawn(supervisor::run(spec, seed, ports));
+    Link { outgoing, status }
 }

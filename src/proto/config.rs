@@ -5,6 +5,9 @@ use ipnet::IpNet;
 use crate::key::{PresharedKey, PrivateKey, PublicKey};
 use crate::link::LinkAddr;
 
+/// After how many messages the reference renews a session.
+pub const REKEY_AFTER_MESSAGES: u64 = 1 << 16;
+
 /// A network's configuration.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -14,6 +17,8 @@ pub struct Config {
     pub addresses: Vec<IpNet>,
     /// The interface's MTU in bytes (of an IP packet).
     pub mtu: u16,
+    /// After how many messages a version 1 session is renewed: [`REKEY_AFTER_MESSAGES`] unless there is a reason.
+    pub rekey_after_messages: u64,
     /// Everybody we talk to.
     pub peers: Vec<PeerConfig>,
 }

@@ -100,6 +100,8 @@ pub enum DropReason {
     Replayed,
     /// From a link: a handshake message that did not authenticate, or answers nothing of ours.
     BadHandshake,
+    /// From a link: an init that crossed ours, which is the one that counts.
+    HandshakeCollision,
     /// From a link: more handshakes than are answered.
     HandshakeFlood,
     /// From a link: authentic, but what is inside is no frame.
@@ -136,6 +138,7 @@ impl DropReason {
             Self::Unauthentic => "unauthentic",
             Self::Replayed => "replayed",
             Self::BadHandshake => "bad-handshake",
+            Self::HandshakeCollision => "handshake-collision",
             Self::HandshakeFlood => "handshake-flood",
             Self::MalformedInner => "malformed-inner",
             Self::SpoofedSource => "spoofed-source",

@@ -9,11 +9,32 @@
 //! - [`link`]: what the core knows of a carrier, and the messages between the core and a link's driver.
 //! - [`meshtastic`]: the client API of a Meshtastic radio, and the price of its air.
 
+mod budget;
 pub mod config;
 pub mod event;
+pub mod frame;
+mod icmp;
 pub mod key;
+mod limit;
 pub mod link;
 pub mod meshtastic;
+pub mod neighbour;
 mod node;
+mod queue;
+mod route;
+pub mod v1;
 
+pub use neighbour::mac_of;
 pub use node::Node;
+
+#[cfg(test)]
+pub(crate) mod testing {
+    /// The instant at which a test's simulated time starts.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "an instant can only come from the clock; its value does not matter"
+    )]
+    pub(crate) fn start() -> std::time::Instant {
+        std::time::Instant::now()
+    }
+}

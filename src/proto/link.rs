@@ -2,7 +2,7 @@
 //!
 //! A *link* is a carrier that this host has. Its driver lives outside the core and speaks in two vocabularies only:
 //! it tells the core [`LinkEvent`]s, and it takes [`Transmit`]s. Life-cycle: `Down` (as born) → `Up(caps)` → any number
-//! of `Room`, `Refused`, `Spent` and further `Up` (the capabilities changed) → `Down`.
+//! of `Room`, `Refused`, `Spent`, `KeyKnown` and further `Up` (the capabilities changed) → `Down`.
 //!
 //! Invariants: the core hands a link no more datagrams than its last [`LinkEvent::Room`] allows, none longer than its
 //! `mtu`, and none while it is down. The core never asks which technology a link is; an address is opaque to it but
@@ -132,6 +132,9 @@ pub enum LinkEvent {
     },
     /// How much air the carrier says that this host took in the hour that ends now, all its traffic together.
     Spent(Duration),
+    /// The carrier can encrypt for this address again (or for the first time), after a [`Refusal::NoKey`] or before
+    /// anything was sent there: what waits for the key may be tried at once.
+    KeyKnown(LinkAddr),
 }
 
 /// Why a link did not carry a datagram.

@@ -3,25 +3,82 @@
 //! Usage: after every `handle_*`, drain in this order: [`Node::poll_store`] (what must be durable before anything
 //! leaves), [`Node::poll_device`], [`Node::poll_transmit`], [`Node::poll_event`]; then arm one timer by
 //! [`Node::poll_timeout`].
+//!
+//! A frame's way out: `device` answers what the kernel asks its imagined Ethernet and finds the peer; `outbound` lets the
+//! frame wait for what it lacks, queues it on a link, and seals it when it leaves. A datagram's way in: `inbound` opens
+//! it, checks that the peer may speak as the inner source, and hands the frame to the interface. `peer` and `pki` hold a
+//! peer's state, `links` a link's, `store` the state file.
+//!
+//! Invariants: every packet comes out, waits in a bounded place, or is counted in a [`DropReason`]; a peer's timer in
+//! `timers` is that of its state.
 
-use std::collections::VecDeque;
+mod device;
+mod inbound;
+mod links;
+mod outbound;
+mod peer;
+mod pki;
+mod store;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
+use ipnet::IpNet;
 use rand_chacha::ChaCha20Rng;
-use rand_core::SeedableRng as _;
+use rand_core::{Rng as _, SeedableRng as _};
 
-use crate::config::{Config, ConfigError};
-use crate::event::{DropReason, Drops, Event, Snapshot};
-use crate::link::{LinkAddr, LinkEvent, LinkId, Transmit};
+use self::links::LinkState;
+use self::peer::{Keying, Peer};
+use self::pki::Pki;
+use self::store::Line;
+use crate::config::{Config, ConfigError, PeerConfig, PeerMode};
+use crate::event::{DropReason, Drops, Event, LinkSnapshot, PeerSnapshot, Snapshot};
+use crate::frame::Mac;
+use crate::key::PublicKey;
+use crate::limit::Bucket;
+use crate::link::{Class, LinkAddr, LinkEvent, LinkId, Refusal, Transmit};
+use crate::neighbour;
+use crate::queue::{PeerIndex, count};
+use crate::route::Routes;
+use crate::v1::fragment::Reassembler;
+use crate::v1::handshake::Pair;
+use crate::v1::symmetric::Symmetric;
+
+/// Frames that wait for the interface to take them.
+const MAX_DEVICE_FRAMES: usize = 512;
+/// Handshakes answered or finished by all peers together, before Diffie-Hellman is paid for.
+const HANDSHAKES: Bucket = Bucket::new(16, Duration::from_millis(250));
+/// Answers to packets that go nowhere.
+const UNREACHABLES: Bucket = Bucket::new(50, Duration::from_millis(50));
 
 /// A network's protocol core. See the module's introduction.
 pub struct Node {
-    #[expect(dead_code, reason = "skeleton")]
-    config: Config,
-    #[expect(dead_code, reason = "skeleton")]
+    public_key: PublicKey,
+    mac: Mac,
+    addresses: Vec<IpNet>,
+    mtu: usize,
+    peers: Vec<Peer>,
+    by_endpoint: BTreeMap<LinkAddr, PeerIndex>,
+    routes: Routes<PeerIndex>,
+    links: BTreeMap<LinkId, LinkState>,
+    reassembler: Reassembler,
     rng: ChaCha20Rng,
-    drops: Drops,
+    handshakes: Bucket,
+    unreachables: Bucket,
+    to_device: VecDeque<Vec<u8>>,
     events: VecDeque<Event>,
+    drops: Drops,
+    /// When each peer needs attention, and why.
+    timers: BTreeSet<(Instant, PeerIndex, &'static str)>,
+    timer_of: Vec<Option<(Instant, &'static str)>>,
+    /// Addresses that a link has no key for.
+    keyless: BTreeSet<(LinkId, LinkAddr)>,
+    next_token: u64,
+    store_due: bool,
+    closing: bool,
 }
 
 impl Node {
@@ -30,44 +87,261 @@ impl Node {
     /// # Errors
     /// If peers contradict each other.
     pub fn new(
-        config: Config,
+        config: &Config,
         seed: [u8; 32],
         _unix_time: Duration,
         _now: Instant,
     ) -> Result<Self, ConfigError> {
-        Ok(Self { config, rng: ChaCha20Rng::from_seed(seed), drops: Drops::new(), events: VecDeque::new() })
+        let public_key = config.private_key.public();
+        let mut node = Self {
+            public_key,
+            mac: neighbour::mac_of(&public_key),
+            addresses: config.addresses.clone(),
+            mtu: config.mtu.into(),
+            peers: Vec::with_capacity(config.peers.len()),
+            by_endpoint: BTreeMap::new(),
+            routes: Routes::new(),
+            links: BTreeMap::new(),
+            reassembler: Reassembler::default(),
+            rng: ChaCha20Rng::from_seed(seed),
+            handshakes: HANDSHAKES,
+            unreachables: UNREACHABLES,
+            to_device: VecDeque::new(),
+            events: VecDeque::new(),
+            drops: Drops::new(),
+            timers: BTreeSet::new(),
+            timer_of: vec![None; config.peers.len()],
+            keyless: BTreeSet::new(),
+            next_token: 0,
+            store_due: false,
+            closing: false,
+        };
+        for peer in &config.peers {
+            node.add_peer(config, peer)?;
+        }
+        Ok(node)
+    }
+
+    fn add_peer(&mut self, config: &Config, peer: &PeerConfig) -> Result<(), ConfigError> {
+        let key = peer.public_key;
+        if key == self.public_key {
+            return Err(ConfigError::OwnKey);
+        }
+        if self.peers.iter().any(|known| known.public_key == key) {
+            return Err(ConfigError::DuplicatePeer(key));
+        }
+        let at = self.peers.len();
+        for prefix in &peer.allowed_ips {
+            if self.routes.insert(*prefix, at).is_some() {
+                return Err(ConfigError::DuplicatePrefix(*prefix));
+            }
+        }
+        for endpoint in &peer.endpoints {
+            if self.by_endpoint.insert(*endpoint, at).is_some() {
+                return Err(ConfigError::DuplicateEndpoint(*endpoint));
+            }
+        }
+        let keying = self.keying(config, peer)?;
+        self.peers.push(Peer::new(key, keying, peer.endpoints.clone(), peer.allowed_ips.clone()));
+        Ok(())
+    }
+
+    fn keying(&mut self, config: &Config, peer: &PeerConfig) -> Result<Keying, ConfigError> {
+        let key = peer.public_key;
+        match peer.mode {
+            PeerMode::Pki => {
+                let pair = Pair::new(config.private_key.clone(), key, peer.preshared_key.clone());
+                let pair = pair.ok_or(ConfigError::WeakKey(key))?;
+                let lower = self.public_key < key;
+                Ok(Keying::Pki(Box::new(Pki::new(pair, lower, config.rekey_after_messages))))
+            }
+            PeerMode::Symmetric => {
+                let psk = peer.preshared_key.as_ref().ok_or(ConfigError::NoPresharedKey(key))?;
+                let upper = self.public_key > key;
+                Ok(Keying::Symmetric(Box::new(Symmetric::new(psk, self.rng.next_u64(), upper))))
+            }
+        }
     }
 
     /// Takes up what an earlier life of this node gave out by [`Self::poll_store`]. Lines that make no sense are
-    /// ignored and counted in the return value.
-    pub fn restore(&mut self, _stored: &[u8]) -> usize {
-        0
+    /// ignored and counted in the return value; peers that are gone are forgotten.
+    pub fn restore(&mut self, stored: &[u8]) -> usize {
+        let (lines, unknown) = store::parse(stored);
+        for line in lines {
+            match line {
+                Line::Symmetric { peer, reserved, seen } => {
+                    if let Some(Keying::Symmetric(keying)) = self.peer_mut(&peer).map(|peer| &mut peer.keying)
+                    {
+                        keying.restore(reserved, &seen);
+                    }
+                }
+                Line::Mac { peer, mac } => {
+                    if let Some(peer) = self.peer_mut(&peer) {
+                        peer.learn_mac(mac);
+                    }
+                }
+            }
+        }
+        unknown
     }
 
-    /// Takes an Ethernet frame from the interface.
-    pub fn handle_device(&mut self, _frame: &[u8], _now: Instant) {
-        *self.drops.entry(DropReason::NoPath).or_default() += 1;
-    }
-
-    /// Takes a datagram from a link.
-    pub fn handle_datagram(&mut self, _link: LinkId, _from: LinkAddr, _bytes: &[u8], _now: Instant) {
-        *self.drops.entry(DropReason::UnknownSender).or_default() += 1;
+    fn peer_mut(&mut self, key: &PublicKey) -> Option<&mut Peer> {
+        self.peers.iter_mut().find(|peer| peer.public_key == *key)
     }
 
     /// Takes news about a link from its driver.
-    pub fn handle_link(&mut self, _link: LinkId, _event: LinkEvent, _now: Instant) {}
+    pub fn handle_link(&mut self, link: LinkId, event: LinkEvent, now: Instant) {
+        let state = self.links.entry(link).or_insert_with(|| LinkState::new(now));
+        match event {
+            LinkEvent::Up(caps) => {
+                let was_down = state.caps.is_none();
+                state.up(caps);
+                if was_down {
+                    self.link_is_back(now);
+                }
+            }
+            LinkEvent::Down => {
+                for _ in 0..state.down(now) {
+                    count(&mut self.drops, DropReason::LinkDown);
+                }
+            }
+            LinkEvent::Room(room) => state.room = room,
+            LinkEvent::Spent(air) => {
+                if let Some(budget) = &mut state.budget {
+                    budget.carrier_says(air, now);
+                }
+            }
+            LinkEvent::Refused { token, reason } => self.refused(link, token, reason, now),
+            LinkEvent::KeyKnown(addr) => self.key_known(link, addr, now),
+        }
+    }
+
+    /// What waited for a link may go; handshakes that were given up for lack of one start again with the next frame.
+    fn link_is_back(&mut self, now: Instant) {
+        for at in 0..self.peers.len() {
+            self.flush(at, now);
+            self.settle(at, now);
+        }
+    }
+
+    fn refused(&mut self, link: LinkId, token: u64, reason: Refusal, now: Instant) {
+        let Some(state) = self.links.get_mut(&link) else { return };
+        let Some(ready) = state.take_back(token) else { return };
+        match reason {
+            // It did not go because of the moment, not of itself: it goes first as soon as it can.
+            Refusal::QueueFull | Refusal::DutyCycle | Refusal::RateLimit | Refusal::Disabled
+                if ready.expires > now =>
+            {
+                state.ready.push_front(ready);
+                return;
+            }
+            Refusal::NoKey if self.keyless.insert((link, ready.to)) => {
+                self.push_event(Event::NoRadioKey { link, to: ready.to });
+            }
+            _ => {}
+        }
+        count(&mut self.drops, DropReason::Refused);
+    }
+
+    fn key_known(&mut self, link: LinkId, addr: LinkAddr, now: Instant) {
+        self.keyless.remove(&(link, addr));
+        let Some(&at) = self.by_endpoint.get(&addr) else { return };
+        let Some(pace) = self.path(at).map(|(link, _)| self.links[&link].pace()) else { return };
+        if let Keying::Pki(pki) = &mut self.peers[at].keying {
+            pki.hurry(pace, &mut self.rng, now);
+        }
+        self.settle(at, now);
+    }
 
     /// Does what is due.
-    pub fn handle_timeout(&mut self, _now: Instant) {}
+    pub fn handle_timeout(&mut self, now: Instant) {
+        while let Some(&(due, at, _)) = self.timers.first() {
+            if due > now {
+                break;
+            }
+            self.peer_timeout(at, now);
+        }
+        for state in self.links.values_mut() {
+            state.queue.expire(&mut self.drops, now);
+            let before = state.ready.len() + state.fragments.len();
+            state.ready.retain(|ready| ready.expires > now);
+            state.fragments.retain(|fragment| fragment.expires > now);
+            for _ in state.ready.len() + state.fragments.len()..before {
+                count(&mut self.drops, DropReason::Expired);
+            }
+        }
+    }
+
+    fn peer_timeout(&mut self, at: PeerIndex, now: Instant) {
+        let expired = self.peers[at].expire_waiting(now);
+        *self.drops.entry(DropReason::Expired).or_default() += expired;
+        let pace = self.path(at).map(|(link, _)| self.links[&link].pace());
+        if let Keying::Pki(pki) = &mut self.peers[at].keying {
+            match pace {
+                Some(pace) => pki.handle_timeout(pace, &mut self.rng, now),
+                None => pki.park(),
+            }
+        }
+        self.flush(at, now);
+        self.settle(at, now);
+    }
+
+    /// Brings the peer's timer in line with its state.
+    fn arm(&mut self, at: PeerIndex, now: Instant) {
+        let pace = self.pace(at);
+        let wanted = self.peers[at].deadline(pace, now);
+        // A machine that still wants what it was just given would spin; it is looked at again a little later.
+        let wanted = wanted.map(|(due, why)| (due.max(now + Duration::from_millis(1)), why));
+        if let Some((due, why)) = std::mem::replace(&mut self.timer_of[at], wanted) {
+            self.timers.remove(&(due, at, why));
+        }
+        if let Some((due, why)) = wanted {
+            self.timers.insert((due, at, why));
+        }
+    }
+
+    /// How long a handshake takes on the peer's path, or would on a middling one.
+    fn pace(&self, at: PeerIndex) -> Duration {
+        self.path(at).map_or(Duration::from_secs(2), |(link, _)| self.links[&link].pace())
+    }
+
+    /// The link that reaches a peer, and its address there: where it was last heard if that link is up, else the cheapest.
+    fn path(&self, at: PeerIndex) -> Option<(LinkId, LinkAddr)> {
+        let peer = &self.peers[at];
+        let is_up = |link: &LinkId| self.links.get(link).is_some_and(|state| state.caps.is_some());
+        if let Some(path) = peer.heard_on.filter(|(link, _)| is_up(link)) {
+            return Some(path);
+        }
+        let candidates = self.links.iter().filter_map(|(link, state)| {
+            let caps = state.caps.as_ref()?;
+            let endpoint = peer.endpoints.iter().find(|endpoint| endpoint.kind() == caps.kind)?;
+            Some((caps.cost, *link, *endpoint))
+        });
+        candidates.min().map(|(_, link, endpoint)| (link, endpoint))
+    }
+
+    fn push_event(&mut self, event: Event) {
+        // Bounded, though the shell drains it after every input.
+        if self.events.len() < 1024 {
+            self.events.push_back(event);
+        }
+    }
+
+    fn push_device(&mut self, frame: Vec<u8>) {
+        if self.to_device.len() < MAX_DEVICE_FRAMES {
+            self.to_device.push_back(frame);
+        } else {
+            count(&mut self.drops, DropReason::QueueOverflow);
+        }
+    }
+
+    fn is_ours(&self, address: IpAddr) -> bool {
+        self.addresses.iter().any(|ours| ours.addr() == address)
+    }
 
     /// Returns the next frame for the interface.
     pub fn poll_device(&mut self) -> Option<Vec<u8>> {
-        None
-    }
-
-    /// Returns the next datagram for a link that has room.
-    pub fn poll_transmit(&mut self, _now: Instant) -> Option<Transmit> {
-        None
+        self.to_device.pop_front()
     }
 
     /// Returns the next event for an operator.
@@ -78,17 +352,92 @@ impl Node {
     /// Returns what must be on disk before the next [`Self::poll_transmit`] may be called: the whole text of the state
     /// file, which replaces the old one.
     pub fn poll_store(&mut self) -> Option<Vec<u8>> {
-        None
+        for peer in &mut self.peers {
+            if let Keying::Symmetric(symmetric) = &mut peer.keying {
+                let reserved = symmetric.reserve().is_some();
+                self.store_due |= reserved || symmetric.outgrew_store();
+            }
+        }
+        if !std::mem::take(&mut self.store_due) {
+            return None;
+        }
+        let closing = self.closing;
+        let mut lines = Vec::new();
+        for peer in &mut self.peers {
+            if let Keying::Symmetric(symmetric) = &mut peer.keying {
+                let seen = if closing { symmetric.seen() } else { symmetric.seen_ahead() };
+                lines.push(Line::Symmetric {
+                    peer: peer.public_key,
+                    reserved: symmetric.reservation(),
+                    seen,
+                });
+            }
+            lines.extend(peer.mac.map(|mac| Line::Mac { peer: peer.public_key, mac }));
+        }
+        Some(store::emit(&lines))
+    }
+
+    /// Ends this node's life in an orderly way: the next [`Self::poll_store`] returns a state that loses nothing.
+    pub const fn close(&mut self) {
+        self.closing = true;
+        self.store_due = true;
     }
 
     /// Returns when [`Self::handle_timeout`] must be called next, and why.
-    pub fn poll_timeout(&self) -> Option<(Instant, &'static str)> {
-        None
+    #[must_use]
+    pub fn poll_timeout(&self, now: Instant) -> Option<(Instant, &'static str)> {
+        let peer = self.timers.first().map(|(due, _, why)| (*due, *why));
+        let links = self.links.values().filter_map(|state| state.deadline(now));
+        links.chain(peer).min()
     }
 
     /// Returns the state of everything, for status displays.
     #[must_use]
-    pub fn snapshot(&self, _now: Instant) -> Snapshot {
-        Snapshot { peers: Vec::new(), links: Vec::new(), drops: self.drops.clone() }
+    pub fn snapshot(&self, now: Instant) -> Snapshot {
+        let peers = self.peers.iter().enumerate().map(|(at, peer)| PeerSnapshot {
+            public_key: peer.public_key,
+            state: peer.state(),
+            last_handshake: match &peer.keying {
+                Keying::Pki(pki) => pki.last_handshake(),
+                Keying::Symmetric(_) => None,
+            },
+            last_seen: peer.last_seen,
+            endpoint: self.path(at),
+            sent: peer.sent,
+            received: peer.received,
+            waiting: peer.waiting_len(),
+        });
+        let links = self.links.iter().map(|(link, state)| LinkSnapshot {
+            link: *link,
+            up: state.caps.is_some(),
+            queued: state.queue.by_class(),
+            airtime_used: state.budget.as_ref().map_or(Duration::ZERO, |budget| budget.used(now)),
+            airtime_left: state.budget.as_ref().map(|budget| budget.left(Class::Handshake, now)),
+        });
+        Snapshot { peers: peers.collect(), links: links.collect(), drops: self.drops.clone() }
+    }
+
+    fn transmit(&mut self, link: LinkId, ready: links::Ready, now: Instant) -> Option<Transmit> {
+        let state = self.links.get_mut(&link)?;
+        let price = state.datagram_price(ready.payload.len());
+        if let Some(budget) = &mut state.budget {
+            budget.spend(price, now);
+        }
+        state.room = state.room.saturating_sub(1);
+        let token = self.next_token;
+        self.next_token += 1;
+        let sent = &mut self.peers[ready.peer].sent;
+        sent.datagrams += 1;
+        sent.airtime += price;
+        let transmit = Transmit {
+            link,
+            to: ready.to,
+            payload: ready.payload.clone(),
+            class: ready.class,
+            far: ready.far,
+            token,
+        };
+        state.remember(token, ready);
+        Some(transmit)
     }
 }

@@ -1,1 +1,20 @@
-//! The real binaries in network namespaces.
+//! The real binaries in network namespaces: what the tests here, and `cargo xtask demo` and `bench`, are made of.
+//!
+//! A [`Lab`](lab::Lab) is two sites, each a [`Namespace`](namespace::Namespace) with a simulated radio and a daemon, ours or the Python
+//! tool, on one simulated air. Everything that a lab starts ends with it.
+
+pub mod config;
+pub mod daemon;
+pub mod flow;
+pub mod interrupt;
+pub mod lab;
+pub mod namespace;
+pub mod ping;
+pub mod process;
+pub mod programs;
+pub mod python;
+pub mod radiosim;
+mod story;
+pub mod wait;
+
+pub use story::{base, can_make_namespaces, story, timed_story, workspace};

@@ -83,7 +83,7 @@ impl Decoder {
             }
             2 => self.partial.push(byte),
             3 if usize::from(u16::from_be_bytes([self.partial[2], byte])) > MAX_LEN => {
-                self.rehunt(byte, found)
+                self.rehunt(byte, found);
             }
             _ => {
                 self.partial.push(byte);

@@ -74,6 +74,11 @@ impl Lab {
         (lab, a, b)
     }
 
+    /// The host closes its side.
+    pub fn hang_up(&mut self, client: ClientId) {
+        self.air.handle_client_disconnected(client, self.now);
+    }
+
     pub fn time(&self) -> Duration {
         self.now - self.start
     }

@@ -1,0 +1,100 @@
+//! The configuration file: an INI-like text in the dialect of the Python tool `meshnet`, and what goes beyond it.
+//!
+//! Three steps, each in its own file: [`syntax`] cuts the text into sections and entries with their line numbers,
+//! [`value`] reads single values, [`interpret`] puts them together and checks what contradicts. None of these touches a
+//! file: [`parse`] is a function of the text alone. [`load`] reads the file, its private key file and their permissions.
+//!
+//! Invariants: every problem is found in one go, each with its file, line and key, what is wrong and what would be
+//! right; no message ever holds a secret; no text can make [`parse`] panic or take more memory than a small multiple of its
+//! length.
+
+mod error;
+mod interpret;
+mod load;
+mod syntax;
+mod value;
+
+use std::path::PathBuf;
+
+use ipnet::IpNet;
+use meshnet_proto::key::PrivateKey;
+
+pub use error::{ConfigError, Severity};
+pub use interpret::parse;
+pub use load::{MAX_FILE_LEN, load};
+
+use crate::link::LinkSpec;
+
+/// The MTU where the file gives none, in bytes: what the Python tool takes.
+pub const DEFAULT_MTU: u16 = 180;
+/// The MTU where the file gives none but an IPv6 address: the least that IPv6 allows (RFC 8200 section 5).
+pub const IPV6_MTU: u16 = 1280;
+/// The interface's name where the file gives none.
+pub const DEFAULT_TAP_NAME: &str = "mesh0";
+
+/// What a configuration file says.
+#[derive(Debug)]
+pub struct Config {
+    /// Where our identity is.
+    pub key: KeySource,
+    /// Our addresses on the interface.
+    pub addresses: Vec<IpNet>,
+    /// The interface's MTU in bytes.
+    pub mtu: u16,
+    /// After how many messages a session is renewed.
+    pub rekey_after_messages: u64,
+    /// The interface's name.
+    pub tap_name: String,
+    /// Whom to become after setup: a name or a number.
+    pub run_as_user: Option<String>,
+    /// Which group to take after setup: a name or a number.
+    pub run_as_group: Option<String>,
+    /// The radios, at least one.
+    pub links: Vec<LinkSpec>,
+    /// Everybody we talk to, at least one.
+    pub peers: Vec<Peer>,
+    /// What is allowed but deserves a look.
+    pub warnings: Vec<ConfigError>,
+}
+
+/// Where the private key is.
+#[derive(Debug)]
+pub enum KeySource {
+    /// In the text itself.
+    Inline(PrivateKey),
+    /// In a file of its own, named on this line; a relative path starts at the configuration file's directory.
+    File {
+        /// The path as written.
+        path: PathBuf,
+        /// Where it was written.
+        line: u32,
+    },
+}
+
+/// A peer as configured.
+#[derive(Debug)]
+pub struct Peer {
+    /// What logs and status call it; its public key says who it is.
+    pub name: Option<String>,
+    /// The line of its public key.
+    pub line: u32,
+    /// What the core needs to know of it.
+    pub core: meshnet_proto::config::PeerConfig,
+}
+
+impl Config {
+    /// Returns what the core is told, given the private key that [`load`] found.
+    #[must_use]
+    pub fn core(&self, private_key: PrivateKey) -> meshnet_proto::config::Config {
+        meshnet_proto::config::Config {
+            private_key,
+            addresses: self.addresses.clone(),
+            mtu: self.mtu,
+            rekey_after_messages: self.rekey_after_messages,
+            peers: self.peers.iter().map(|peer| peer.core.clone()).collect(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,287 @@
+//! Puts sections together to a [`Config`], and checks what single values cannot show: what is missing, what is given
+//! twice, what contradicts.
+//!
+//! A key that takes one value and is given again is a warning and the last one counts, as with the Python tool and `wg`;
+//! `Address`, `AllowedIPs`, `Endpoint` and `RadioPublicKey` take several, on one line with commas or on several lines.
+
+mod findings;
+mod interface;
+mod link;
+mod peer;
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use ipnet::IpNet;
+use meshnet_proto::link::LinkAddr;
+
+use self::findings::Findings;
+use self::interface::Interface;
+use super::syntax::{self, Section, Stray};
+use super::{Config, ConfigError, IPV6_MTU, KeySource, Peer, Severity};
+use crate::link::{Contact, LinkSpec};
+
+/// How many sections a file may have: far more than a radio channel can serve.
+const MAX_SECTIONS: usize = 1024;
+
+/// How many radios a host may have: one for each channel that a mesh can have, and more.
+const MAX_LINKS: usize = 16;
+
+/// What a text says, as far as it can be told.
+pub(super) struct Reading {
+    /// The configuration, if nothing is wrong with it.
+    pub config: Option<Config>,
+    /// What is wrong, and what deserves a look, in the order of lines.
+    pub findings: Vec<ConfigError>,
+    /// The private key's own file, and the line that names it.
+    pub key_file: Option<(PathBuf, u32)>,
+    /// The line of the first secret in the text, with its key: why the file's permissions matter.
+    pub secret_at: Option<(u32, &'static str)>,
+}
+
+/// Reads a configuration from its text; `name` is what messages call the file.
+///
+/// # Errors
+/// Everything that is wrong with it, and the warnings, in the order of lines.
+pub fn parse(name: &str, text: &str) -> Result<Config, Vec<ConfigError>> {
+    let Reading { config, findings, .. } = read(name, text);
+    config.map(|config| Config { warnings: findings.clone(), ..config }).ok_or(findings)
+}
+
+/// Reads a configuration from its text, and all that can be said of a wrong one.
+pub(super) fn read(name: &str, text: &str) -> Reading {
+    let mut findings = Findings::new(name);
+    let (sections, strays) = syntax::sections(text);
+    for (line, stray) in strays {
+        tell_stray(&mut findings, line, stray);
+    }
+    if sections.len() > MAX_SECTIONS {
+        let right = format!("at most {MAX_SECTIONS}");
+        findings.whole(format!("{} sections", sections.len()), right);
+        return Reading { config: None, findings: findings.finish(), key_file: None, secret_at: None };
+    }
+
+    let mut interface: Option<(u32, Interface)> = None;
+    let mut links = Vec::new();
+    let mut peers = Vec::new();
+    for section in &sections {
+        match section.name {
+            "Interface" => match &interface {
+                Some((first, _)) => {
+                    findings.section(
+                        section,
+                        format!("a second [Interface] (the first is in line {first})"),
+                        "one",
+                    );
+                }
+                None => interface = Some((section.line, interface::read(section, &mut findings))),
+            },
+            "Link" => links.extend(link::read(section, links.len(), &mut findings)),
+            "Peer" => peers.push(peer::read(section, &mut findings)),
+            _ => tell_unknown_section(&mut findings, section),
+        }
+    }
+
+    if peers.is_empty() {
+        findings.whole("no [Peer] section", "at least one");
+    }
+    let Some((line, interface)) = interface else {
+        findings.whole("no [Interface] section", "one, with PrivateKey, Address and MeshtasticConnect");
+        let secret_at = first_secret(None, &peers);
+        return Reading { config: None, findings: findings.finish(), key_file: None, secret_at };
+    };
+    build(line, interface, links, peers, findings)
+}
+
+/// Every key that there is.
+#[cfg(test)]
+pub(super) fn keys() -> impl Iterator<Item = &'static str> {
+    [interface::KEYS, link::KEYS, peer::KEYS].into_iter().flatten().copied()
+}
+
+/// Joins the sections. What a missing or wrong value leaves out was told already, so that everything else can still be
+/// checked.
+fn build(
+    line: u32,
+    interface: Interface,
+    links: Vec<link::Link>,
+    peers: Vec<peer::Draft>,
+    mut findings: Findings,
+) -> Reading {
+    let secret_at = first_secret(interface.secret_at, &peers);
+    let key_file = match &interface.key {
+        Some(KeySource::File { path, line }) => Some((path.clone(), *line)),
+        Some(KeySource::Inline(_)) | None => None,
+    };
+    let mtu = check_mtu(&interface, &peers, &mut findings);
+    let own = match &interface.key {
+        Some(KeySource::Inline(key)) => Some(key.public()),
+        Some(KeySource::File { .. }) | None => None,
+    };
+    check_peers(&peers, own, &mut findings);
+    let peers: Vec<(Peer, Vec<Contact>)> = peers.into_iter().filter_map(peer::Draft::finish).collect();
+    let contacts: Vec<Contact> = peers.iter().flat_map(|(_, contacts)| contacts).cloned().collect();
+    let links = join_links(line, interface.link, links, &contacts, &mut findings);
+
+    let findings = findings.finish();
+    let fine = findings.iter().all(|finding| finding.severity == Severity::Warning);
+    let config = interface.key.filter(|_| fine).map(|key| Config {
+        key,
+        addresses: interface.addresses.into_iter().map(|(_, address)| address).collect(),
+        mtu,
+        rekey_after_messages: interface.rekey_after_messages,
+        tap_name: interface.tap_name,
+        run_as_user: interface.run_as_user,
+        run_as_group: interface.run_as_group,
+        links,
+        peers: peers.into_iter().map(|(peer, _)| peer).collect(),
+        warnings: Vec::new(),
+    });
+    Reading { config, findings, key_file, secret_at }
+}
+
+/// The line of the first secret, with its key.
+fn first_secret(
+    interface: Option<(u32, &'static str)>,
+    peers: &[peer::Draft],
+) -> Option<(u32, &'static str)> {
+    let secrets = interface.into_iter().chain(peers.iter().filter_map(|peer| peer.secret_at));
+    secrets.min_by_key(|(line, _)| *line)
+}
+
+/// The MTU; the kernel speaks no IPv6 on an interface below [`IPV6_MTU`].
+fn check_mtu(interface: &Interface, peers: &[peer::Draft], findings: &mut Findings) -> u16 {
+    let is_v6 = |network: &IpNet| matches!(network.addr(), IpAddr::V6(_));
+    let first_v6 = interface.addresses.iter().find(|(_, address)| is_v6(address));
+    let Some((mtu_line, mtu)) = interface.mtu else {
+        let mtu = if first_v6.is_some() { IPV6_MTU } else { super::DEFAULT_MTU };
+        if first_v6.is_none() {
+            warn_v6_routes(peers, &is_v6, mtu, findings);
+        }
+        return mtu;
+    };
+    if mtu < IPV6_MTU {
+        match first_v6 {
+            Some((line, _)) => findings.error(
+                mtu_line,
+                "MTU",
+                format!("{mtu} bytes are too few for the IPv6 address in line {line}"),
+                format!("at least {IPV6_MTU} (RFC 8200), or no IPv6 address"),
+            ),
+            None => warn_v6_routes(peers, &is_v6, mtu, findings),
+        }
+    }
+    mtu
+}
+
+fn warn_v6_routes(peers: &[peer::Draft], is_v6: &dyn Fn(&IpNet) -> bool, mtu: u16, findings: &mut Findings) {
+    let first = peers.iter().flat_map(|peer| &peer.allowed_ips).find(|(_, prefix)| is_v6(prefix));
+    if let Some((line, prefix)) = first {
+        let what = format!("{prefix} is of no use: an interface with an MTU of {mtu} speaks no IPv6");
+        findings.warning(
+            *line,
+            "AllowedIPs",
+            what,
+            format!("MTU = {IPV6_MTU} and an IPv6 Address in [Interface]"),
+        );
+    }
+}
+
+/// What may appear at one peer only.
+fn check_peers(peers: &[peer::Draft], own: Option<meshnet_proto::key::PublicKey>, findings: &mut Findings) {
+    let mut keys = BTreeMap::new();
+    let mut prefixes: BTreeMap<IpNet, (usize, u32)> = BTreeMap::new();
+    let mut endpoints: BTreeMap<LinkAddr, (usize, u32)> = BTreeMap::new();
+    for (index, peer) in peers.iter().enumerate() {
+        if let Some((line, key)) = peer.public_key {
+            if Some(key) == own {
+                findings.error(line, "PublicKey", "our own public key", "the public key of the peer");
+            }
+            if let Some(first) = keys.insert(key, line) {
+                let what = format!("the same public key as in line {first}");
+                findings.error(line, "PublicKey", what, "each peer in one section, with its own key");
+            }
+        }
+        for &(line, prefix) in &peer.allowed_ips {
+            let (owner, first) = *prefixes.entry(prefix).or_insert((index, line));
+            if owner != index {
+                let what = format!("{prefix} is another peer's already (line {first})");
+                findings.error(line, "AllowedIPs", what, "each prefix at one peer");
+            }
+        }
+        for &(line, endpoint) in &peer.endpoints {
+            let (owner, first) = *endpoints.entry(endpoint).or_insert((index, line));
+            if owner != index {
+                let what = format!("{endpoint} is another peer's already (line {first})");
+                findings.error(line, "Endpoint", what, "each radio at one peer");
+            }
+        }
+    }
+}
+
+/// The radio of `MeshtasticConnect` first, then those of `[Link]` sections; no name and no radio twice.
+fn join_links(
+    line: u32,
+    first: Option<link::Link>,
+    others: Vec<link::Link>,
+    contacts: &[Contact],
+    findings: &mut Findings,
+) -> Vec<LinkSpec> {
+    let mut links: Vec<link::Link> = first.into_iter().chain(others).collect();
+    if let Some(link) = links.get(MAX_LINKS) {
+        findings.error(
+            link.line,
+            "Connect",
+            format!("{} radios", links.len()),
+            format!("at most {MAX_LINKS}"),
+        );
+        links.truncate(MAX_LINKS);
+    }
+    if links.is_empty()
+        && !findings.has_line_error("MeshtasticConnect")
+        && !findings.has_line_error("Connect")
+    {
+        let what = "no radio";
+        findings.error(
+            line,
+            "MeshtasticConnect",
+            what,
+            "MeshtasticConnect here, or Connect in a [Link] section",
+        );
+    }
+    for (index, link) in links.iter().enumerate() {
+        for earlier in &links[..index] {
+            if earlier.spec.name == link.spec.name {
+                let what =
+                    format!("\"{}\" is the name of another link (line {})", link.spec.name, earlier.line);
+                findings.error(link.line, "Name", what, "a name for each");
+            }
+            if earlier.spec.connect == link.spec.connect {
+                let what = format!("the same radio as in line {}", earlier.line);
+                findings.error(link.line, "Connect", what, "each radio once: it serves one client");
+            }
+        }
+    }
+    links.into_iter().map(|link| LinkSpec { contacts: contacts.to_vec(), ..link.spec }).collect()
+}
+
+fn tell_stray(findings: &mut Findings, line: u32, stray: Stray) {
+    let (what, right) = match stray {
+        Stray::BadHeader => ("no section header", "[Interface], [Link] or [Peer], alone on its line"),
+        Stray::NoEquals => {
+            ("neither a section, a \"Key = value\" nor a comment", "\"#\" before what is a comment")
+        }
+        Stray::BeforeSection => ("before the first section", "[Interface] comes before its keys"),
+    };
+    findings.line(line, what, right);
+}
+
+fn tell_unknown_section(findings: &mut Findings, section: &Section<'_>) {
+    const SECTIONS: [&str; 3] = ["Interface", "Link", "Peer"];
+    let right = match findings::nearest(section.name, SECTIONS) {
+        Some(name) => format!("did you mean [{name}]?"),
+        None => "[Interface], [Link] or [Peer]".to_owned(),
+    };
+    findings.section(section, format!("unknown section {}", super::error::quoted(section.name)), &right);
+}

@@ -1,0 +1,133 @@
+//! The `[Interface]` section.
+
+use ipnet::IpNet;
+use meshnet_proto::config::REKEY_AFTER_MESSAGES;
+
+use super::super::syntax::Section;
+use super::super::{DEFAULT_TAP_NAME, KeySource, value};
+use super::findings::{Entries, Findings};
+use super::link::{self, Link};
+
+/// Its keys.
+pub(super) const KEYS: &[&str] = &[
+    "PrivateKey",
+    "PrivateKeyFile",
+    "Address",
+    "MTU",
+    "TapName",
+    "MeshtasticConnect",
+    "ChannelIndex",
+    "HopLimit",
+    "RunAsUser",
+    "RunAsGroup",
+    "RekeyAfterMessages",
+];
+
+/// The least MTU of IPv4 (RFC 791).
+const MIN_MTU: u16 = 68;
+/// The most: an Ethernet frame's. A radio takes half a minute and more for one of these.
+const MAX_MTU: u16 = 1500;
+
+/// How many addresses we may have.
+const MAX_ADDRESSES: usize = 64;
+
+/// What the section says; what is missing or wrong is `None` and told.
+pub(super) struct Interface {
+    pub key: Option<KeySource>,
+    pub addresses: Vec<(u32, IpNet)>,
+    pub mtu: Option<(u32, u16)>,
+    pub rekey_after_messages: u64,
+    pub tap_name: String,
+    pub link: Option<Link>,
+    pub run_as_user: Option<String>,
+    pub run_as_group: Option<String>,
+    pub secret_at: Option<(u32, &'static str)>,
+}
+
+/// Reads the section.
+pub(super) fn read(section: &Section<'_>, findings: &mut Findings) -> Interface {
+    let entries = Entries::new(section, KEYS, findings);
+    let secret = entries.list("PrivateKey").first().map(|entry| (entry.line, "PrivateKey"));
+    Interface {
+        key: key(&entries, section.line, findings),
+        addresses: addresses(&entries, section.line, findings),
+        mtu: entries.one("MTU", findings).and_then(|entry| {
+            let mtu = findings.take(entry, value::number(entry.value, MIN_MTU, MAX_MTU))?;
+            Some((entry.line, mtu))
+        }),
+        rekey_after_messages: rekey_after_messages(&entries, findings),
+        tap_name: entries
+            .one("TapName", findings)
+            .and_then(|entry| findings.take(entry, value::tap_name(entry.value)))
+            .unwrap_or_else(|| DEFAULT_TAP_NAME.to_owned()),
+        link: link::of_interface(&entries, findings),
+        run_as_user: run_as(&entries, "RunAsUser", findings),
+        run_as_group: run_as(&entries, "RunAsGroup", findings),
+        secret_at: secret,
+    }
+}
+
+fn key(entries: &Entries<'_, '_>, line: u32, findings: &mut Findings) -> Option<KeySource> {
+    let file = entries.one("PrivateKeyFile", findings);
+    let inline = entries.one("PrivateKey", findings);
+    match (inline, file) {
+        (Some(entry), None) => findings.take(entry, value::key(entry.value)).map(KeySource::Inline),
+        (None, Some(entry)) if entry.value.is_empty() => {
+            findings.error(
+                entry.line,
+                entry.key,
+                "no value",
+                "the path of a file that holds the private key",
+            );
+            None
+        }
+        (None, Some(entry)) => Some(KeySource::File { path: entry.value.into(), line: entry.line }),
+        (Some(inline), Some(file)) => {
+            let what = format!("there is a PrivateKey in line {} too", inline.line);
+            findings.error(file.line, file.key, what, "one of the two");
+            None
+        }
+        (None, None) => {
+            let right = "PrivateKey = (what \"meshctl genkey\" writes), or PrivateKeyFile = PATH";
+            findings.error(line, "PrivateKey", "missing in [Interface]", right);
+            None
+        }
+    }
+}
+
+fn addresses(entries: &Entries<'_, '_>, line: u32, findings: &mut Findings) -> Vec<(u32, IpNet)> {
+    if entries.list("Address").is_empty() {
+        let what = if entries.has("Address") { "no value" } else { "missing in [Interface]" };
+        findings.error(line, "Address", what, "for example Address = 10.42.0.1/24");
+    }
+    let mut addresses: Vec<(u32, IpNet)> = Vec::new();
+    for entry in entries.short_list("Address", MAX_ADDRESSES, findings) {
+        let Some(address) = findings.take(entry, value::address(entry.value)) else { continue };
+        match addresses.iter().find(|(_, other)| other.addr() == address.addr()) {
+            Some((first, _)) => {
+                let what = format!("{} is there already (line {first})", address.addr());
+                findings.error(entry.line, "Address", what, "each address once");
+            }
+            None => addresses.push((entry.line, address)),
+        }
+    }
+    addresses
+}
+
+/// Fewer messages than the reference's keys may live for; more would be beyond what it accepts.
+fn rekey_after_messages(entries: &Entries<'_, '_>, findings: &mut Findings) -> u64 {
+    /// So few that a handshake's own messages would outnumber them make no session.
+    const LEAST: u16 = 16;
+    let entry = entries.one("RekeyAfterMessages", findings);
+    let number = entry.and_then(|entry| findings.take(entry, value::number(entry.value, LEAST, u16::MAX)));
+    number.map_or(REKEY_AFTER_MESSAGES, u64::from)
+}
+
+/// A user or group; an empty value is none. Whether it exists is known where the daemon runs, not here.
+fn run_as(entries: &Entries<'_, '_>, key: &str, findings: &mut Findings) -> Option<String> {
+    let entry = entries.one(key, findings).filter(|entry| !entry.value.is_empty())?;
+    let fine =
+        entry.value.len() <= 64 && !entry.value.contains(|c: char| c.is_whitespace() || c.is_control());
+    let wrong = || ("no name of a user or group".to_owned(), "a name or a number".to_owned());
+    findings.take(entry, if fine { Ok(entry.value.to_owned()) } else { Err(wrong()) })
+}

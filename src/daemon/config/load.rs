@@ -1,0 +1,111 @@
+//! Reads a configuration's files: the text, the private key's own file, and who may read them.
+//!
+//! A configuration of the Python tool that others can read is a warning, since that tool takes it and such files exist;
+//! a `PrivateKeyFile` that others can read is an error, as it is for ssh.
+
+use std::fs::{File, Metadata};
+use std::io::Read as _;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
+
+use meshnet_proto::key::PrivateKey;
+use zeroize::Zeroizing;
+
+use super::interpret::{self, Reading};
+use super::value::Wrong;
+use super::{Config, ConfigError, KeySource, Severity};
+
+/// The longest configuration in bytes: room for thousands of peers.
+pub const MAX_FILE_LEN: u64 = 1 << 20;
+/// The longest private key file in bytes: a key, and white space around it.
+const MAX_KEY_FILE_LEN: u64 = 256;
+/// Permission bits by which somebody other than the owner could read.
+const OTHERS_READ: u32 = 0o044;
+
+/// Reads and checks the configuration at `path`, its private key file included.
+///
+/// # Errors
+/// Everything that is wrong with it, and the warnings.
+pub fn load(path: &Path) -> Result<(Config, PrivateKey), Vec<ConfigError>> {
+    let name = path.display().to_string();
+    let (text, metadata) =
+        read(path, MAX_FILE_LEN).map_err(|(what, right)| vec![ConfigError::file(&name, what, right)])?;
+    let text = std::str::from_utf8(&text).map_err(|error| {
+        let line = text[..error.valid_up_to()].iter().filter(|&&b| b == b'\n').count() + 1;
+        let wrong = ConfigError::file(&name, "no UTF-8 text", "a text file in UTF-8");
+        vec![ConfigError { line: u32::try_from(line).ok(), ..wrong }]
+    })?;
+    let Reading { config, mut findings, key_file, secret_at } = interpret::read(&name, text);
+    if let Some((line, key)) = secret_at
+        && metadata.mode() & OTHERS_READ != 0
+    {
+        findings.push(ConfigError {
+            file: name.clone(),
+            line: Some(line),
+            key: Some(key.to_owned()),
+            what: format!("a secret in a file that others can read (mode {:04o})", metadata.mode() & 0o7777),
+            right: format!("chmod 600 {name}, or PrivateKeyFile ="),
+            severity: Severity::Warning,
+        });
+    }
+    let error = |line, key: &str, (what, right): Wrong| ConfigError {
+        line: Some(line),
+        key: Some(key.to_owned()),
+        ..ConfigError::file(&name, what, right)
+    };
+    let mut own_key = None;
+    if let Some((file, line)) = key_file {
+        match key_in_file(&path.parent().unwrap_or(Path::new("")).join(file)) {
+            Ok(key) => own_key = Some(key),
+            Err(wrong) => findings.push(error(line, "PrivateKeyFile", wrong)),
+        }
+    }
+    // With a key file, only here can a peer be found to have its public half.
+    if let (Some(key), Some(config)) = (&own_key, &config) {
+        let own = key.public();
+        if let Some(peer) = config.peers.iter().find(|peer| peer.core.public_key == own) {
+            let wrong = ("our own public key".to_owned(), "the public key of the peer".to_owned());
+            findings.push(error(peer.line, "PublicKey", wrong));
+        }
+    }
+    findings.sort_by_key(|finding| finding.line.unwrap_or(u32::MAX));
+    let fine = findings.iter().all(|finding| finding.severity == Severity::Warning);
+    let Some(config) = config.filter(|_| fine) else { return Err(findings) };
+    let key = match &config.key {
+        KeySource::Inline(key) => key.clone(),
+        KeySource::File { .. } => own_key.expect("without a key from the file there is an error"),
+    };
+    Ok((Config { warnings: findings, ..config }, key))
+}
+
+/// The private key in a file of its own.
+fn key_in_file(path: &Path) -> Result<PrivateKey, Wrong> {
+    let name = path.display();
+    let (text, metadata) =
+        read(path, MAX_KEY_FILE_LEN).map_err(|(what, right)| (format!("{name}: {what}"), right))?;
+    if metadata.mode() & OTHERS_READ != 0 {
+        let what = format!("{name} can be read by others (mode {:04o})", metadata.mode() & 0o7777);
+        return Err((what, format!("chmod 600 {name}")));
+    }
+    let right = || "one line as \"meshctl genkey\" writes it".to_owned();
+    let text = std::str::from_utf8(&text).map_err(|_| (format!("{name}: no text"), right()))?;
+    text.trim().parse().map_err(|error| (format!("{name}: {error}"), right()))
+}
+
+/// The bytes of a regular file or pipe, wiped when dropped, and who may read it.
+fn read(path: &Path, longest: u64) -> Result<(Zeroizing<Vec<u8>>, Metadata), Wrong> {
+    let io = |error: std::io::Error| {
+        (format!("cannot be read: {error}"), "a file that this user can read".to_owned())
+    };
+    let file = File::open(path).map_err(io)?;
+    let metadata = file.metadata().map_err(io)?;
+    // One allocation of the final size: a buffer that grows leaves copies of the secret behind.
+    let room = usize::try_from(longest + 1).unwrap_or(usize::MAX);
+    let size = if metadata.is_file() { metadata.len().min(longest) } else { longest };
+    let mut bytes = Zeroizing::new(Vec::with_capacity(room.min(usize::try_from(size).unwrap_or(room) + 1)));
+    file.take(longest + 1).read_to_end(&mut bytes).map_err(io)?;
+    if bytes.len() as u64 > longest {
+        return Err(("too large".to_owned(), format!("at most {longest} bytes")));
+    }
+    Ok((bytes, metadata))
+}

@@ -1,0 +1,121 @@
+//! Files that the daemon writes: its state and its status. Each is replaced whole: a reader, or a daemon that was killed,
+//! finds the old text or the new one, never a part.
+
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+use nix::unistd::{Gid, Uid};
+
+/// The longest state file that is read: some hundred bytes for each peer.
+const MAX_STATE_LEN: u64 = 4 << 20;
+
+/// Makes a directory (0700, its parents too) if it is missing, for the user that the daemon will be. One that is there
+/// stays as it is.
+///
+/// # Errors
+/// If it cannot be made.
+pub fn make_dir(path: &Path, owner: (Option<Uid>, Option<Gid>)) -> io::Result<()> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+        DirBuilder::new().recursive(true).mode(0o755).create(parent)?;
+    }
+    DirBuilder::new().mode(0o700).create(path)?;
+    match owner {
+        (None, None) => Ok(()),
+        (uid, gid) => nix::unistd::chown(path, uid, gid).map_err(io::Error::from),
+    }
+}
+
+/// Replaces a file (0600). With `durable` the new text survives a power failure once this returns.
+///
+/// # Errors
+/// If the text cannot be written; then the old one stays.
+pub fn replace(path: &Path, text: &[u8], durable: bool) -> io::Result<()> {
+    let temporary = temporary_of(path);
+    let result = write_then_rename(path, &temporary, text, durable);
+    if result.is_err() {
+        // It may never have been made; the error that matters is the first.
+        let _ = fs::remove_file(&temporary);
+    }
+    result
+}
+
+fn write_then_rename(path: &Path, temporary: &Path, text: &[u8], durable: bool) -> io::Result<()> {
+    match fs::remove_file(temporary) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(temporary)?;
+    file.write_all(text)?;
+    if durable {
+        file.sync_all()?;
+    }
+    fs::rename(temporary, path)?;
+    if durable && let Some(parent) = path.parent() {
+        File::open(parent)?.sync_all()?;
+    }
+    Ok(())
+}
+
+fn temporary_of(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".new");
+    name.into()
+}
+
+/// Reads a state file; `None` if there is none yet.
+///
+/// # Errors
+/// If it cannot be read, or is far too long to be one.
+pub fn read_state(path: &Path) -> io::Result<Option<Vec<u8>>> {
+    let file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let mut text = Vec::new();
+    file.take(MAX_STATE_LEN + 1).read_to_end(&mut text)?;
+    if text.len() as u64 > MAX_STATE_LEN {
+        return Err(io::Error::other(format!("longer than {MAX_STATE_LEN} bytes")));
+    }
+    Ok(Some(text))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    #[test]
+    fn a_replaced_file_is_private_and_leaves_nothing_behind() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("mesh0.state");
+        fs::write(temporary_of(&path), "left by a daemon that was killed").unwrap();
+        replace(&path, b"one", true).unwrap();
+        replace(&path, b"two", false).unwrap();
+        assert_eq!(read_state(&path).unwrap().unwrap(), b"two");
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_failed_replacement_keeps_the_old_text() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("mesh0.state");
+        replace(&path, b"one", true).unwrap();
+        fs::create_dir(temporary_of(&path)).unwrap();
+        assert!(replace(&path, b"two", true).is_err());
+        assert_eq!(read_state(&path).unwrap().unwrap(), b"one");
+    }
+
+    #[test]
+    fn no_state_yet_is_no_error() {
+        let dir = tempfile::tempdir().unwrap();
+        assert!(read_state(&dir.path().join("none")).unwrap().is_none());
+    }
+}

@@ -1,0 +1,313 @@
+//! A network at work: the one task that owns the core.
+//!
+//! Frames from the TAP, datagrams and news from the links, the core's timer, signals and news of the interface come in;
+//! after each the core is drained in the order that it asks for (`meshnet_proto::Node`): what must be durable, frames for
+//! the TAP, datagrams for the links, events for the operator.
+//!
+//! Invariants: nothing leaves while the state that covers it is not on disk; nothing but an input or the core's own timer
+//! wakes the task; no source of input keeps another waiting for more than [`BATCH`] packets.
+
+mod report;
+mod store;
+mod timer;
+
+use std::future::pending;
+use std::io;
+use std::path::PathBuf;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context as _, bail};
+use meshnet_proto::Node;
+use meshnet_proto::key::{PrivateKey, PublicKey};
+use meshnet_proto::link::{LinkEvent, LinkId, Refusal, Transmit};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::mpsc::error::TrySendError;
+use tokio::sync::{mpsc, watch};
+use tracing::{debug, error, info, warn};
+
+use self::store::Store;
+use self::timer::Timer;
+use crate::config::Config;
+use crate::link::{self, FromLink, Incoming, Link, LinkStatus};
+use crate::netlink::{Interface, InterfaceEvent};
+use crate::status::{Identity, Status};
+use crate::{files, tap};
+
+/// How many packets one source may bring, or the core may emit, before the others get their turn.
+const BATCH: usize = 32;
+/// How many messages from all drivers may wait.
+const FROM_LINKS_LEN: usize = 64;
+
+/// All that a network needs, opened while the daemon still could.
+pub struct Parts {
+    /// The configuration.
+    pub config: Config,
+    /// Our identity.
+    pub private_key: PrivateKey,
+    /// The TAP.
+    pub tap: tap::Opened,
+    /// The netlink helper, which ends when this is dropped.
+    pub interface: Interface,
+    /// Its news.
+    pub interface_events: mpsc::Receiver<InterfaceEvent>,
+    /// The state file.
+    pub state_path: PathBuf,
+    /// The status file.
+    pub status_path: PathBuf,
+}
+
+/// A running network.
+pub struct Instance {
+    node: Node,
+    config: Config,
+    public_key: PublicKey,
+    started: Instant,
+    tap: tap::Tap,
+    tap_is_up: bool,
+    links: Vec<Link>,
+    from_links: mpsc::Receiver<FromLink>,
+    _interface: Interface,
+    interface_events: mpsc::Receiver<InterfaceEvent>,
+    store: Store,
+    status_path: PathBuf,
+    timer: Timer,
+}
+
+/// The signals that the daemon knows.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    status: Signal,
+}
+
+impl Signals {
+    fn new() -> io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            status: signal(SignalKind::user_defined1())?,
+        })
+    }
+}
+
+/// Runs a network until it is told to stop.
+///
+/// # Errors
+/// If it cannot go on: the interface was removed, a driver ended, the state cannot be read.
+pub async fn run(parts: Parts) -> anyhow::Result<()> {
+    let mut signals = Signals::new().context("cannot watch for signals")?;
+    let mut instance = Instance::new(parts)?;
+    info!(
+        interface = instance.config.tap_name,
+        public_key = %instance.public_key,
+        addresses = ?instance.config.addresses,
+        mtu = instance.config.mtu,
+        peers = instance.config.peers.len(),
+        "network is running"
+    );
+    instance.run(&mut signals).await
+}
+
+impl Instance {
+    fn new(parts: Parts) -> anyhow::Result<Self> {
+        let Parts { config, private_key, tap, interface, interface_events, state_path, status_path } = parts;
+        let started = Instant::now();
+        let public_key = private_key.public();
+        let unix_time = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let mut node = Node::new(&config.core(private_key), random()?, unix_time, started)?;
+        let store = Store::open(state_path, &mut node)?;
+        let (to_core, from_links) = mpsc::channel(FROM_LINKS_LEN);
+        let mut links = Vec::new();
+        for (id, spec) in (0..).map(LinkId).zip(&config.links) {
+            links.push(link::start(id, spec.clone(), random()?, to_core.clone()));
+        }
+        Ok(Self {
+            node,
+            config,
+            public_key,
+            started,
+            tap: tap.into_async().context("cannot watch the TAP")?,
+            tap_is_up: true,
+            links,
+            from_links,
+            _interface: interface,
+            interface_events,
+            store,
+            status_path,
+            timer: Timer::new(),
+        })
+    }
+
+    async fn run(&mut self, signals: &mut Signals) -> anyhow::Result<()> {
+        loop {
+            let more = self.drain()?;
+            self.timer.arm(self.node.poll_timeout(Instant::now()), self.store.retry_at());
+            tokio::select! {
+                _ = signals.terminate.recv() => return self.stop("SIGTERM"),
+                _ = signals.interrupt.recv() => return self.stop("SIGINT"),
+                _ = signals.status.recv() => self.write_status(),
+                event = self.interface_events.recv() => self.handle_interface(event)?,
+                message = self.from_links.recv() => self.handle_links(message)?,
+                readable = self.tap.readable() => {
+                    readable.context("cannot wait for the TAP")?;
+                    self.handle_frames()?;
+                }
+                () = self.timer.expired() => self.node.handle_timeout(Instant::now()),
+                () = ready_if(more) => {}
+            }
+        }
+    }
+
+    /// Takes frames from the TAP, as many as one turn may.
+    fn handle_frames(&mut self) -> anyhow::Result<()> {
+        for _ in 0..BATCH {
+            match self.tap.read() {
+                Ok(Some(frame)) => self.node.handle_device(frame, Instant::now()),
+                Ok(None) => break,
+                // One that is down only has no frames; this one is removed.
+                Err(error) => return Err(error).context("the TAP is gone"),
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes what drivers say: `first`, and what waits behind it, as much as one turn may.
+    fn handle_links(&mut self, first: Option<FromLink>) -> anyhow::Result<()> {
+        let mut message = first.context("all link drivers have ended")?;
+        for _ in 0..BATCH {
+            let now = Instant::now();
+            match message.what {
+                Incoming::Event(event) => {
+                    self.log_link(message.link, &event);
+                    self.node.handle_link(message.link, event, now);
+                }
+                Incoming::Datagram { from, payload } => {
+                    self.node.handle_datagram(message.link, from, &payload, now);
+                }
+            }
+            let Ok(next) = self.from_links.try_recv() else { break };
+            message = next;
+        }
+        Ok(())
+    }
+
+    /// Takes news of the interface.
+    fn handle_interface(&mut self, event: Option<InterfaceEvent>) -> anyhow::Result<()> {
+        match event.context("the netlink helper has ended")? {
+            InterfaceEvent::Down => {
+                warn!(
+                    interface = self.config.tap_name,
+                    "somebody took the interface down: no traffic until it is up"
+                );
+                self.tap_is_up = false;
+            }
+            InterfaceEvent::Up => {
+                info!(interface = self.config.tap_name, "the interface is up again");
+                self.tap_is_up = true;
+            }
+            InterfaceEvent::Broken(error) => bail!("the interface is up again, but {error}"),
+            InterfaceEvent::Removed => bail!("somebody removed the interface {}", self.config.tap_name),
+        }
+        Ok(())
+    }
+
+    /// Takes out of the core what is to be done, as much as one turn may; returns whether there may be more.
+    fn drain(&mut self) -> anyhow::Result<bool> {
+        let now = Instant::now();
+        let mut more = false;
+        let mut may_send = self.store.save(&mut self.node, now);
+        let mut count = 0;
+        while let Some(frame) = self.node.poll_device() {
+            if let Err(error) = self.tap.write(&frame)
+                && self.tap_is_up
+            {
+                debug!(%error, "the kernel did not take a frame");
+            }
+            count += 1;
+            if count == BATCH {
+                more = true;
+                break;
+            }
+        }
+        count = 0;
+        while may_send && let Some(transmit) = self.node.poll_transmit(now) {
+            self.transmit(transmit, now)?;
+            count += 1;
+            if count == BATCH {
+                more = true;
+                break;
+            }
+            may_send = self.store.save(&mut self.node, now);
+        }
+        while let Some(event) = self.node.poll_event() {
+            self.log_event(&event, now);
+        }
+        Ok(more)
+    }
+
+    /// Hands a datagram to its driver. The core keeps to the room that the driver announced, so that its channel is never
+    /// full; if it is all the same, the core learns that the datagram did not go out.
+    fn transmit(&mut self, transmit: Transmit, now: Instant) -> anyhow::Result<()> {
+        let (link, token) = (transmit.link, transmit.token);
+        let Some(driver) = self.links.get(usize::from(link.0)) else {
+            bail!("the core sends to link {}, which there is not", link.0);
+        };
+        match driver.outgoing.try_send(transmit) {
+            Ok(()) => Ok(()),
+            Err(TrySendError::Full(_)) => {
+                debug!(link = self.link_name(link), "driver's channel is full");
+                self.node.handle_link(link, LinkEvent::Refused { token, reason: Refusal::QueueFull }, now);
+                Ok(())
+            }
+            Err(TrySendError::Closed(_)) => bail!("the driver of link {} has ended", self.link_name(link)),
+        }
+    }
+
+    /// Writes the status file and a summary to the log.
+    fn write_status(&self) {
+        let now = Instant::now();
+        let identity = Identity { config: &self.config, public_key: self.public_key, started: self.started };
+        let links: Vec<LinkStatus> =
+            self.links.iter().map(|link| watch::Receiver::borrow(&link.status).clone()).collect();
+        let status = Status::new(identity, &self.node.snapshot(now), &links, now);
+        let written = status
+            .to_json()
+            .map_err(io::Error::from)
+            .and_then(|text| files::replace(&self.status_path, &text, false));
+        match written {
+            Ok(()) => info!(file = %self.status_path.display(), "{}", status.summary()),
+            Err(error) => error!(file = %self.status_path.display(), %error, "cannot write the status"),
+        }
+    }
+
+    /// Ends: what must be durable is written, drivers stop when they are dropped, the kernel removes the interface.
+    fn stop(&mut self, signal: &str) -> anyhow::Result<()> {
+        info!(interface = self.config.tap_name, "stopping on {signal}");
+        self.node.close();
+        if !self.store.save(&mut self.node, Instant::now()) {
+            warn!("the state is not saved");
+        }
+        match std::fs::remove_file(&self.status_path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                debug!(%error, "the status file stays");
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+/// Is ready at once, or never.
+async fn ready_if(condition: bool) {
+    if !condition {
+        pending::<()>().await;
+    }
+    tokio::task::yield_now().await;
+}
+
+/// 32 bytes of the operating system's randomness.
+fn random() -> anyhow::Result<[u8; 32]> {
+    let mut seed = [0; 32];
+    getrandom::fill(&mut seed).map_err(|error| anyhow::anyhow!("no randomness from the kernel: {error}"))?;
+    Ok(seed)
+}

@@ -1,0 +1,74 @@
+//! What an operator would be told, in the log.
+
+use std::time::Instant;
+
+use meshnet_proto::event::Event;
+use meshnet_proto::key::PublicKey;
+use meshnet_proto::link::{Airtime, LinkEvent, LinkId};
+use tracing::{debug, info, warn};
+
+use super::Instance;
+
+impl Instance {
+    pub(super) fn log_event(&self, event: &Event, now: Instant) {
+        match event {
+            Event::PeerUp { peer } => info!(peer = self.peer_name(peer), "peer is connected"),
+            Event::PeerDown { peer } => info!(peer = self.peer_name(peer), "peer is disconnected"),
+            Event::Rekeyed { peer } => debug!(peer = self.peer_name(peer), "new keys"),
+            Event::HandshakeTimedOut { peer, attempts } => {
+                info!(peer = self.peer_name(peer), attempts, "peer does not answer");
+            }
+            Event::HandshakeRefused { peer } => {
+                let peer = self.peer_name(peer);
+                warn!(
+                    peer,
+                    "handshake does not authenticate: does that radio's host have another key than configured?"
+                );
+            }
+            Event::AirtimeExhausted { link, until } => {
+                let seconds = until.saturating_duration_since(now).as_secs();
+                warn!(
+                    link = self.link_name(*link),
+                    seconds, "the hour's airtime is spent: only handshakes are sent"
+                );
+            }
+            Event::NoRadioKey { link, to } => {
+                let link = self.link_name(*link);
+                warn!(link, %to, "our radio lacks the public key of the peer's radio (RadioPublicKey = cures it at once)");
+            }
+            // `Event` grows without a new version of this crate.
+            other => info!(?other, "event"),
+        }
+    }
+
+    /// The driver tells of its radio by itself; this is what the core is told.
+    pub(super) fn log_link(&self, link: LinkId, event: &LinkEvent) {
+        match event {
+            LinkEvent::Up(caps) => {
+                let hourly_s = match &caps.airtime {
+                    Airtime::Free => None,
+                    Airtime::Metered(metered) => Some(metered.hourly.as_secs()),
+                };
+                debug!(link = self.link_name(link), mtu = caps.mtu, air_s_per_hour = hourly_s, "link is up");
+            }
+            LinkEvent::Down => debug!(link = self.link_name(link), "link is down"),
+            LinkEvent::Refused { token, reason } => {
+                debug!(link = self.link_name(link), token, ?reason, "datagram refused");
+            }
+            other => tracing::trace!(link = self.link_name(link), ?other, "link"),
+        }
+    }
+
+    pub(super) fn link_name(&self, link: LinkId) -> &str {
+        self.config.links.get(usize::from(link.0)).map_or("?", |link| link.name.as_str())
+    }
+
+    /// The peer's name, or enough of its key to tell it from others.
+    fn peer_name(&self, key: &PublicKey) -> String {
+        let named = self.config.peers.iter().find(|peer| peer.core.public_key == *key);
+        match named.and_then(|peer| peer.name.clone()) {
+            Some(name) => name,
+            None => key.to_string().chars().take(8).chain(['…']).collect(),
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! Keeps a driver connected: opens its stream, runs it until it ends, waits, and begins again.
+//!
+//! The wait doubles from 1 s to 60 s with each failure, with jitter so that several hosts do not knock at once, and starts
+//! over once a connection has been up for a while. A radio that another client took asks for longer waits of its
+//! own. What the operator is told is said once per change: a radio that stays away does not fill the log.
+
+use std::time::Duration;
+
+use meshnet_proto::link::{LinkId, Transmit};
+use rand_chacha::ChaCha20Rng;
+use rand_core::{Rng as _, SeedableRng as _};
+use tokio::sync::{mpsc, watch};
+use tokio::time::sleep;
+use tracing::{Instrument as _, debug, info_span, warn};
+
+use super::meshtastic::{Driver, Ended};
+use super::stream::Stream;
+use super::{FromLink, LinkSpec, LinkStatus};
+
+const FIRST_WAIT: Duration = Duration::from_secs(1);
+const LAST_WAIT: Duration = Duration::from_secs(60);
+/// A connection that was up for this long was no failure.
+const STABLE: Duration = Duration::from_secs(60);
+
+/// A driver's ends of its channels.
+#[derive(Debug)]
+pub(super) struct Ports {
+    pub(super) link: LinkId,
+    pub(super) from_core: mpsc::Receiver<Transmit>,
+    pub(super) to_core: mpsc::Sender<FromLink>,
+    pub(super) status: watch::Sender<LinkStatus>,
+}
+
+/// Runs a link until nobody wants it any more.
+pub(super) async fn run(spec: LinkSpec, seed: [u8; 32], ports: Ports) {
+    let span = info_span!("link", name = %spec.name);
+    let mut backoff = Backoff::new(seed);
+    let mut driver = Driver::new(&spec, seed, ports);
+    async {
+        let mut told = None;
+        while let Ok(error) = connect(&spec, &mut driver, &mut backoff, &mut told).await {
+            driver.set_state("down", Some(&error));
+            let wait = backoff.next().max(driver.reconnect_wait());
+            debug!(seconds = wait.as_secs_f32(), "waiting before the next try");
+            if driver.refuse_while(sleep(wait)).await.is_err() {
+                break;
+            }
+        }
+        debug!("stopped");
+    }
+    .instrument(span)
+    .await;
+}
+
+/// Opens a connection and runs it. Returns why it ended; an error if the link is wanted no more.
+async fn connect(
+    spec: &LinkSpec,
+    driver: &mut Driver,
+    backoff: &mut Backoff,
+    told: &mut Option<String>,
+) -> Result<String, Unwanted> {
+    driver.set_state("connecting", None);
+    match driver.refuse_while(Stream::open(&spec.connect)).await? {
+        Err(error) => {
+            let error = error.to_string();
+            if told.as_ref() == Some(&error) {
+                debug!(%error, "cannot connect to {}", spec.connect);
+            } else {
+                warn!(%error, "cannot connect to {}; trying again until it works", spec.connect);
+                *told = Some(error.clone());
+            }
+            Ok(error)
+        }
+        Ok(stream) => {
+            *told = None;
+            debug!("connected to {}", spec.connect);
+            let Ended { reason, up_since } = driver.run(&stream).await?;
+            if up_since.is_some_and(|since| since.elapsed() >= STABLE) {
+                backoff.reset();
+            }
+            if up_since.is_some() {
+                warn!(%reason, "lost the radio at {}; connecting again", spec.connect);
+            } else {
+                debug!(%reason, "the connection to {} ended", spec.connect);
+            }
+            Ok(reason)
+        }
+    }
+}
+
+/// The [`super::Link`] was dropped, or the core's task is gone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Unwanted;
+
+/// The waits between tries.
+#[derive(Debug)]
+struct Backoff {
+    next: Duration,
+    rng: ChaCha20Rng,
+}
+
+impl Backoff {
+    fn new(mut seed: [u8; 32]) -> Self {
+        // Another stream than the driver's, which has the same seed.
+        seed[0] ^= 0xff;
+        Self { next: FIRST_WAIT, rng: ChaCha20Rng::from_seed(seed) }
+    }
+
+    /// Returns the next wait: between half and the whole of what doubles.
+    fn next(&mut self) -> Duration {
+        let whole = self.next;
+        self.next = (whole * 2).min(LAST_WAIT);
+        let half = whole / 2;
+        half + half.mul_f64(f64::from(self.rng.next_u32()) / f64::from(u32::MAX))
+    }
+
+    const fn reset(&mut self) {
+        self.next = FIRST_WAIT;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_grow_to_a_minute_never_together_and_start_over() {
+        let (mut one, mut two) = (Backoff::new([1; 32]), Backoff::new([2; 32]));
+        let waits: Vec<_> = (0..10).map(|_| (one.next(), two.next())).collect();
+        assert!(waits.iter().all(|(a, b)| a != b));
+        for (n, (wait, _)) in (0..).zip(&waits) {
+            let whole = (FIRST_WAIT * 2_u32.pow(n)).min(LAST_WAIT);
+            assert!((whole / 2..=whole).contains(wait), "{wait:?} of {whole:?}");
+        }
+        one.reset();
+        assert!(one.next() <= FIRST_WAIT);
+    }
+}

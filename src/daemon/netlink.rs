@@ -1,0 +1,216 @@
+//! The interface's addresses, MTU, routes and state, over rtnetlink.
+//!
+//! A helper thread with a runtime of its own is the only one that keeps CAP_NET_ADMIN. It takes one kind of request,
+//! [`Settings`] to apply, and it applies them to one interface, whose index it looks up once at its start: whoever takes over
+//! the thread that talks to strangers can ask for nothing else. It also watches that interface: it says if somebody else takes
+//! it down or away, and puts back what it lost once it is up again.
+//!
+//! Life-cycle: [`start`] while the starting thread has CAP_NET_ADMIN → [`Interface::configure`] → events → ends when the
+//! [`Interface`] is dropped.
+//!
+//! Netlink allows one dump per socket at a time; the helper does without: it asks for its one link by name, and puts things in
+//! place whether they are there or not.
+
+mod apply;
+mod watch;
+
+use std::net::IpAddr;
+use std::thread;
+
+use anyhow::{Context as _, anyhow};
+use futures_util::{StreamExt as _, TryStreamExt as _};
+use ipnet::IpNet;
+use tokio::sync::{mpsc, oneshot};
+
+pub use watch::InterfaceEvent;
+
+/// How many requests and events may wait.
+const CHANNEL_LEN: usize = 8;
+
+/// What the interface is to be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// Its MAC address.
+    pub mac: [u8; 6],
+    /// Its MTU in bytes.
+    pub mtu: u16,
+    /// Its addresses.
+    pub addresses: Vec<IpNet>,
+    /// What is reached through it besides: everybody's AllowedIPs.
+    pub routes: Vec<IpNet>,
+}
+
+impl Settings {
+    /// Makes settings; of the `allowed` prefixes only those become routes that the addresses' own networks do not cover, and
+    /// that the interface can speak.
+    #[must_use]
+    pub fn new(
+        mac: [u8; 6],
+        mtu: u16,
+        addresses: Vec<IpNet>,
+        allowed: impl IntoIterator<Item = IpNet>,
+    ) -> Self {
+        let mut routes: Vec<IpNet> = allowed.into_iter().collect();
+        routes.retain(|prefix| {
+            let on_link = addresses.iter().any(|address| address.trunc().contains(prefix));
+            let spoken = matches!(prefix, IpNet::V4(_)) || speaks_ipv6(mtu);
+            spoken && !on_link
+        });
+        routes.sort();
+        routes.dedup();
+        Self { mac, mtu, addresses, routes }
+    }
+}
+
+/// The kernel speaks IPv6 only on interfaces that carry its least MTU.
+const fn speaks_ipv6(mtu: u16) -> bool {
+    mtu >= crate::config::IPV6_MTU
+}
+
+/// A request to the helper.
+struct Configure {
+    settings: Settings,
+    done: oneshot::Sender<anyhow::Result<()>>,
+}
+
+/// The helper, as the rest of the daemon sees it.
+pub struct Interface {
+    requests: mpsc::Sender<Configure>,
+}
+
+impl Interface {
+    /// Makes the interface what `settings` say, whatever it was, takes it up, and keeps it so. For threads without a
+    /// runtime: it blocks.
+    ///
+    /// # Errors
+    /// If the kernel refuses something; what came before it stays.
+    pub fn configure(&self, settings: Settings) -> anyhow::Result<()> {
+        let (done, answer) = oneshot::channel();
+        self.requests.blocking_send(Configure { settings, done }).map_err(|_| gone())?;
+        answer.blocking_recv().map_err(|_| gone())?
+    }
+}
+
+fn gone() -> anyhow::Error {
+    anyhow!("the netlink helper has ended")
+}
+
+/// Starts the helper for the interface of that name.
+///
+/// # Errors
+/// If there is no such interface, or no netlink.
+pub fn start(name: &str) -> anyhow::Result<(Interface, mpsc::Receiver<InterfaceEvent>)> {
+    let (requests, incoming) = mpsc::channel(CHANNEL_LEN);
+    let (events, outgoing) = mpsc::channel(CHANNEL_LEN);
+    let (ready, started) = oneshot::channel();
+    let name = name.to_owned();
+    thread::Builder::new()
+        .name("netlink".to_owned())
+        .spawn(move || run(&name, incoming, events, ready))
+        .context("cannot start the netlink helper")?;
+    started.blocking_recv().map_err(|_| gone())??;
+    Ok((Interface { requests }, outgoing))
+}
+
+fn run(
+    name: &str,
+    requests: mpsc::Receiver<Configure>,
+    events: mpsc::Sender<InterfaceEvent>,
+    ready: oneshot::Sender<anyhow::Result<()>>,
+) {
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_io().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            // Nobody waits for the answer only if the daemon is ending.
+            let _ = ready.send(Err(anyhow!(error).context("cannot start the netlink helper's runtime")));
+            return;
+        }
+    };
+    runtime.block_on(async {
+        match connect(name).await {
+            Ok((handle, index, messages)) => {
+                let _ = ready.send(Ok(()));
+                serve(&handle, index, messages, requests, events).await;
+            }
+            Err(error) => {
+                let _ = ready.send(Err(error));
+            }
+        }
+    });
+}
+
+/// Opens the socket, subscribed to news of links, and finds the interface.
+async fn connect(name: &str) -> anyhow::Result<(rtnetlink::Handle, u32, watch::Messages)> {
+    let (connection, handle, messages) =
+        rtnetlink::new_multicast_connection(&[rtnetlink::MulticastGroup::Link])
+            .context("cannot open netlink")?;
+    tokio::spawn(connection);
+    let mut links = handle.link().get().match_name(name).execute();
+    let link = links.try_next().await.with_context(|| format!("cannot find the interface {name}"))?;
+    let index =
+        link.map(|link| link.header.index).with_context(|| format!("there is no interface {name}"))?;
+    Ok((handle, index, messages.map(|(message, _)| message).boxed()))
+}
+
+/// Serves requests and passes news on until nobody wants either.
+async fn serve(
+    handle: &rtnetlink::Handle,
+    index: u32,
+    messages: watch::Messages,
+    mut requests: mpsc::Receiver<Configure>,
+    events: mpsc::Sender<InterfaceEvent>,
+) {
+    let mut watch = watch::Watch::new(index, messages);
+    let mut current = None;
+    loop {
+        tokio::select! {
+            request = requests.recv() => {
+                let Some(Configure { settings, done }) = request else { return };
+                let applied = apply::apply(handle, index, &settings).await;
+                current = Some(settings);
+                // Who asked may have stopped waiting.
+                let _ = done.send(applied);
+            }
+            event = watch.next() => {
+                let Some(event) = event else { return };
+                let restored = match (&event, &current) {
+                    // Going down cost it its routes and IPv6 addresses.
+                    (InterfaceEvent::Up, Some(settings)) => apply::apply(handle, index, settings).await,
+                    _ => Ok(()),
+                };
+                let event = restored.map_or_else(|error| InterfaceEvent::Broken(format!("{error:#}")), |()| event);
+                if events.send(event).await.is_err() {
+                    return;
+                }
+            }
+        }
+    }
+}
+
+/// Tells whether an address is one of IPv6.
+const fn is_v6(address: &IpAddr) -> bool {
+    matches!(address, IpAddr::V6(_))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn nets(list: &[&str]) -> Vec<IpNet> {
+        list.iter().map(|net| net.parse().unwrap()).collect()
+    }
+
+    #[test]
+    fn a_prefix_inside_our_own_network_needs_no_route() {
+        let allowed = nets(&["10.42.0.2/32", "10.42.0.0/24", "10.43.0.0/16", "10.0.0.0/8", "10.43.0.0/16"]);
+        let settings = Settings::new([2; 6], 180, nets(&["10.42.0.1/24"]), allowed);
+        assert_eq!(settings.routes, nets(&["10.0.0.0/8", "10.43.0.0/16"]));
+    }
+
+    #[test]
+    fn an_interface_too_small_for_ipv6_gets_no_route_of_it() {
+        let allowed = || nets(&["fd43::/64"]);
+        assert_eq!(Settings::new([2; 6], 1279, nets(&["10.42.0.1/24"]), allowed()).routes, []);
+        assert_eq!(Settings::new([2; 6], 1280, nets(&["10.42.0.1/24"]), allowed()).routes, allowed());
+    }
+}

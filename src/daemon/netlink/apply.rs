@@ -1,0 +1,130 @@
+//! Makes the interface what it is to be. Every step puts in place what is there already, so that all of it can be done
+//! again after somebody took the interface down, which costs it routes and IPv6 addresses.
+
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+use anyhow::Context as _;
+use ipnet::IpNet;
+use rtnetlink::packet_route::address::{AddressAttribute, AddressFlags};
+use rtnetlink::packet_route::link::{AfSpecInet6, AfSpecUnspec, In6AddrGenMode, LinkAttribute};
+use rtnetlink::packet_route::route::{RouteAttribute, RouteMessage, RouteMetric, RouteProtocol, RouteScope};
+use rtnetlink::{Handle, LinkUnspec, RouteMessageBuilder};
+use tracing::debug;
+
+use super::{Settings, is_v6, speaks_ipv6};
+
+/// Routes through radios yield to whatever else leads there: usual metrics are 0 to 1024.
+const ROUTE_METRIC: u32 = 4096;
+/// How many segments of a connection may be under way: enough for a lost one to show by those behind it.
+const MAX_SEGMENTS: u32 = 6;
+/// And how many at its start.
+const FIRST_SEGMENTS: u32 = 4;
+/// How many frames the kernel keeps for us. The daemon takes them at once and queues by itself, where it can choose.
+const TX_QUEUE_LEN: u32 = 64;
+
+/// Applies `settings` to the interface.
+pub(super) async fn apply(handle: &Handle, index: u32, settings: &Settings) -> anyhow::Result<()> {
+    let link = LinkUnspec::new_with_index(index)
+        .mtu(settings.mtu.into())
+        .append_extra_attribute(LinkAttribute::Address(settings.mac.to_vec()))
+        .append_extra_attribute(LinkAttribute::TxQueueLen(TX_QUEUE_LEN));
+    handle
+        .link()
+        .set(link.build())
+        .execute()
+        .await
+        .context("cannot set the interface's MTU and MAC address")?;
+    if speaks_ipv6(settings.mtu) {
+        quieten_ipv6(handle, index).await;
+    }
+    for address in &settings.addresses {
+        add_address(handle, index, address)
+            .await
+            .with_context(|| format!("cannot add the address {address}"))?;
+    }
+    let up = LinkUnspec::new_with_index(index).up();
+    handle.link().set(up.build()).execute().await.context("cannot take the interface up")?;
+    for address in settings.addresses.iter().filter(|address| address.prefix_len() < address.max_prefix_len())
+    {
+        let request = handle.route().add(own_network(index, address)).replace();
+        request.execute().await.with_context(|| format!("cannot tune the route to {}", address.trunc()))?;
+    }
+    for prefix in &settings.routes {
+        let request = handle.route().add(route(index, prefix)).replace();
+        request.execute().await.with_context(|| format!("cannot add the route to {prefix}"))?;
+    }
+    Ok(())
+}
+
+/// Keeps the kernel from giving the interface a link-local address, and with it from router solicitations and multicast
+/// reports. Without IPv6 in the kernel there is nothing to quieten.
+async fn quieten_ipv6(handle: &Handle, index: u32) {
+    let mode = AfSpecInet6::AddrGenMode(In6AddrGenMode::None);
+    let spec = LinkAttribute::AfSpecUnspec(vec![AfSpecUnspec::Inet6(vec![mode])]);
+    let link = LinkUnspec::new_with_index(index).append_extra_attribute(spec);
+    if let Err(error) = handle.link().set(link.build()).execute().await {
+        debug!(%error, "the kernel keeps its own IPv6 link-local address");
+    }
+}
+
+/// Without duplicate address detection: nobody else has an address of ours, and the question would go over the air.
+async fn add_address(handle: &Handle, index: u32, address: &IpNet) -> Result<(), rtnetlink::Error> {
+    let mut request = handle.address().add(index, address.addr(), address.prefix_len()).replace();
+    if is_v6(&address.addr()) {
+        let message = request.message_mut();
+        message.attributes.push(AddressAttribute::Flags(AddressFlags::Nodad));
+    }
+    request.execute().await
+}
+
+/// The route that the kernel made with the address, so that replacing it only adds what TCP is told.
+fn own_network(index: u32, address: &IpNet) -> RouteMessage {
+    const KERNELS_V6_METRIC: u32 = 256;
+    tuned(match address {
+        IpNet::V4(address) => RouteMessageBuilder::<Ipv4Addr>::new()
+            .destination_prefix(address.network(), address.prefix_len())
+            .output_interface(index)
+            .pref_source(address.addr())
+            .protocol(RouteProtocol::Kernel)
+            .scope(RouteScope::Link)
+            .build(),
+        IpNet::V6(address) => RouteMessageBuilder::<Ipv6Addr>::new()
+            .destination_prefix(address.network(), address.prefix_len())
+            .output_interface(index)
+            .priority(KERNELS_V6_METRIC)
+            .protocol(RouteProtocol::Kernel)
+            .build(),
+    })
+}
+
+fn route(index: u32, prefix: &IpNet) -> RouteMessage {
+    tuned(match prefix {
+        IpNet::V4(prefix) => RouteMessageBuilder::<Ipv4Addr>::new()
+            .destination_prefix(prefix.network(), prefix.prefix_len())
+            .output_interface(index)
+            .priority(ROUTE_METRIC)
+            .protocol(RouteProtocol::Static)
+            .scope(RouteScope::Link)
+            .build(),
+        IpNet::V6(prefix) => RouteMessageBuilder::<Ipv6Addr>::new()
+            .destination_prefix(prefix.network(), prefix.prefix_len())
+            .output_interface(index)
+            .priority(ROUTE_METRIC)
+            .protocol(RouteProtocol::Static)
+            .build(),
+    })
+}
+
+/// Tells TCP what the path is like. A half-duplex radio holds one packet; whatever more a sender has under way waits in our
+/// queue, where it only delays what is to be sent again and keeps the receiver's acknowledgements off the air.
+fn tuned(mut route: RouteMessage) -> RouteMessage {
+    /// The number of the metric that the lock makes a limit (`RTAX_CWND`).
+    const CWND: u32 = 7;
+    let metrics = vec![
+        RouteMetric::Lock(1 << CWND),
+        RouteMetric::Cwnd(MAX_SEGMENTS),
+        RouteMetric::InitCwnd(FIRST_SEGMENTS),
+    ];
+    route.attributes.push(RouteAttribute::Metrics(metrics));
+    route
+}

@@ -1,0 +1,39 @@
+//! Lets the runtime watch the TAP's descriptor. The one place of this crate's TAP that needs `unsafe`: `tun::Device` shows its
+//! descriptor as a number only, and the runtime wants a promise that the number stays good.
+#![allow(unsafe_code, reason = "a promise about a descriptor's life that no type makes")]
+
+use std::io;
+use std::os::fd::{AsRawFd, RawFd};
+
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+
+/// A TAP whose descriptor is fixed: the device inside cannot be reached but by shared reference.
+pub(super) struct Device(tun::Device);
+
+impl Device {
+    /// Takes the next frame. Never waits, for the descriptor is non-blocking.
+    pub(super) fn recv(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.0.recv(buffer)
+    }
+
+    /// Gives the kernel a frame.
+    pub(super) fn send(&self, frame: &[u8]) -> io::Result<usize> {
+        self.0.send(frame)
+    }
+}
+
+impl AsRawFd for Device {
+    fn as_raw_fd(&self) -> RawFd {
+        self.0.as_raw_fd()
+    }
+}
+
+/// Has the runtime that this is called in watch for frames.
+pub(super) fn watch(device: tun::Device) -> io::Result<AsyncFd<Device>> {
+    // SAFETY: `tun::Device` owns its descriptor and closes it when dropped, not earlier. `Device` gives nobody the value or a
+    // mutable reference to it, so the descriptor cannot be closed, exchanged or taken out while the `AsyncFd` owns it, and
+    // `as_raw_fd` returns the same number every time.
+    let watched = unsafe { AsyncFd::register_with_interest(Device(device), Interest::READABLE) };
+    Ok(watched?)
+}

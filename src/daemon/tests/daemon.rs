@@ -1,0 +1,294 @@
+//! The real daemon on a real kernel: what it makes of the interface, what it keeps of its privileges, what it says.
+//!
+//! Each test has a network namespace to itself. No radio is there: whatever listens on the radio's port says nothing.
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use meshnet_system::namespace::Namespace;
+use meshnet_system::process::Process;
+use meshnet_system::story;
+use meshnet_system::wait::wait_for;
+use nix::sys::signal::Signal;
+use serde_json::Value;
+
+const PRIVATE: &str = "SEhISEhISEhISEhISEhISEhISEhISEhISEhISEhISEg=";
+const PUBLIC: &str = "kXeyMnjL8PPRfDbyrMm1XpyF+HsiClOG7DcNZj4g4zc=";
+const ALICE: &str = "AgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgI=";
+/// CAP_NET_ADMIN's bit in /proc.
+const NET_ADMIN: &str = "0000000000001000";
+const NOTHING: &str = "0000000000000000";
+/// Far more than anything here takes.
+const LIMIT: Duration = Duration::from_secs(20);
+
+/// A daemon in a namespace of its own.
+struct Site {
+    dir: PathBuf,
+    namespace: Namespace,
+    daemon: Process,
+}
+
+impl Site {
+    /// Starts the daemon with further lines in `[Interface]`, and waits until it runs.
+    fn start(dir: &Path, interface: &str) -> Result<Self> {
+        let namespace = Namespace::new()?;
+        let daemon = run(dir, &namespace, interface)?;
+        Ok(Self { dir: dir.to_owned(), namespace, daemon })
+    }
+
+    /// What `ip -j` says.
+    fn ip(&self, args: &[&str]) -> Result<Value> {
+        let output = self.namespace.run(|| Ok(Command::new("ip").arg("-j").args(args).output()?))?;
+        ensure!(output.status.success(), "ip {args:?}: {}", String::from_utf8_lossy(&output.stderr));
+        // Where there is nothing to say, it does not even say so.
+        let text = if output.stdout.is_empty() { b"[]".as_slice() } else { &output.stdout };
+        Ok(serde_json::from_slice(text)?)
+    }
+
+    /// The destinations of the routes through the interface, as (prefix, metric) where it has one.
+    fn routes(&self, family: &str) -> Result<Vec<(String, Option<u64>)>> {
+        let routes = self.ip(&[family, "route", "show", "dev", "mesh7"])?;
+        let routes = routes.as_array().context("no list")?.iter();
+        Ok(routes.map(|r| (r["dst"].as_str().unwrap_or("?").to_owned(), r["metric"].as_u64())).collect())
+    }
+
+    /// Asks for the status and reads it.
+    fn status(&mut self) -> Result<Value> {
+        let path = self.dir.join("run/mesh7.status.json");
+        // A signal may come before the daemon watches for it only until it says that it runs.
+        self.daemon.signal(Signal::SIGUSR1)?;
+        self.daemon.wait_for_line("mesh7.status.json", LIMIT)?;
+        Ok(serde_json::from_slice(&fs::read(path)?)?)
+    }
+}
+
+fn run(dir: &Path, namespace: &Namespace, interface: &str) -> Result<Process> {
+    let mut daemon = Process::start("meshnetd", command(dir, interface)?, Some(namespace), dir)?;
+    daemon.wait_for_line("network is running", LIMIT)?;
+    Ok(daemon)
+}
+
+fn command(dir: &Path, interface: &str) -> Result<Command> {
+    let config = dir.join("mesh7.conf");
+    fs::write(
+        &config,
+        format!(
+            "[Interface]\nPrivateKey = {PRIVATE}\nAddress = 10.77.0.1/24, fd77::1/64\nTapName = mesh7\nMTU = 1300\n\
+             MeshtasticConnect = tcp://127.0.0.1:1\n{interface}\n[Peer]\nName = alice\nPublicKey = {ALICE}\n\
+             AllowedIPs = 10.77.0.2/32, 10.99.0.0/16, fd99::/64\nEndpoint = !d45b9db8\n"
+        ),
+    )?;
+    fs::set_permissions(&config, fs::Permissions::from_mode(0o600))?;
+    let mut command = Command::new(env!("CARGO_BIN_EXE_meshnetd"));
+    command.arg("--config").arg(config);
+    command.arg("--state-dir").arg(dir.join("state")).arg("--runtime-dir").arg(dir.join("run"));
+    Ok(command)
+}
+
+/// The threads' names, each with the fields of its /proc status.
+fn threads(pid: u32) -> Result<Vec<(String, String)>> {
+    let mut threads = Vec::new();
+    for task in fs::read_dir(format!("/proc/{pid}/task"))? {
+        let status = fs::read_to_string(task?.path().join("status"))?;
+        let name = field(&status, "Name").context("no name")?.to_owned();
+        threads.push((name, status));
+    }
+    Ok(threads)
+}
+
+fn field<'a>(status: &'a str, name: &str) -> Option<&'a str> {
+    status.lines().find_map(|line| Some(line.strip_prefix(name)?.strip_prefix(':')?.trim()))
+}
+
+#[test]
+fn the_interface_comes_up_as_configured() -> Result<()> {
+    story(|dir| {
+        let site = Site::start(dir, "")?;
+        let link = site.ip(&["-d", "link", "show", "mesh7"])?;
+        assert_eq!(link[0]["mtu"], 1300);
+        assert_eq!(link[0]["inet6_addr_gen_mode"], "none");
+        assert_eq!(link[0]["txqlen"], 64);
+        assert!(link[0]["flags"].as_array().is_some_and(|flags| flags.contains(&"UP".into())), "{link}");
+        let mac = meshnet_proto::mac_of(&PUBLIC.parse()?);
+        assert_eq!(link[0]["address"], mac.map(|byte| format!("{byte:02x}")).join(":"));
+
+        let addresses = site.ip(&["address", "show", "mesh7"])?;
+        let addresses = addresses[0]["addr_info"].as_array().context("no addresses")?;
+        let told: Vec<_> = addresses.iter().map(|a| (a["local"].as_str(), a["prefixlen"].as_u64())).collect();
+        assert_eq!(told, [(Some("10.77.0.1"), Some(24)), (Some("fd77::1"), Some(64))], "no link-local one");
+        assert!(addresses.iter().all(|address| address["tentative"].is_null()), "{addresses:?}");
+
+        let v4 = [("10.77.0.0/24".to_owned(), None), ("10.99.0.0/16".to_owned(), Some(4096))];
+        assert_eq!(site.routes("-4")?, v4);
+        let v6 = [("fd77::/64".to_owned(), Some(256)), ("fd99::/64".to_owned(), Some(4096))];
+        assert_eq!(site.routes("-6")?, v6);
+        Ok(())
+    })
+}
+
+#[test]
+fn only_the_netlink_helper_keeps_a_capability() -> Result<()> {
+    story(|dir| {
+        let site = Site::start(dir, "")?;
+        let threads = threads(site.daemon.pid())?;
+        let helpers = threads.iter().filter(|(name, _)| name == "netlink").count();
+        assert_eq!(helpers, 1);
+        for (name, status) in threads {
+            let own = if name == "netlink" { NET_ADMIN } else { NOTHING };
+            assert_eq!(field(&status, "CapEff"), Some(own), "{name}");
+            assert_eq!(field(&status, "CapPrm"), Some(own), "{name}");
+            for set in ["CapInh", "CapBnd", "CapAmb"] {
+                assert_eq!(field(&status, set), Some(NOTHING), "{name} {set}");
+            }
+            assert_eq!(field(&status, "NoNewPrivs"), Some("1"), "{name}");
+        }
+        Ok(())
+    })
+}
+
+#[test]
+fn every_thread_becomes_run_as_user_and_the_helper_still_serves() -> Result<()> {
+    if !nix::unistd::User::from_name("nobody").is_ok_and(|user| user.is_some()) || !is_root_of_the_machine() {
+        ensure!(std::env::var_os("CI").is_none(), "needs root, and in CI nothing is skipped");
+        eprintln!("SKIPPED: becoming another user needs root");
+        return Ok(());
+    }
+    story(|dir| {
+        // The directories must be within nobody's reach.
+        let reach = tempfile::Builder::new().prefix("meshnetd-test").tempdir_in("/tmp")?;
+        fs::set_permissions(reach.path(), fs::Permissions::from_mode(0o755))?;
+        let nobody = nix::unistd::User::from_name("nobody")?.context("no nobody")?;
+        let mut site = Site::start(reach.path(), "RunAsUser = nobody")?;
+        for (name, status) in threads(site.daemon.pid())? {
+            let ids =
+                |id: u32| Some([id.to_string(), id.to_string(), id.to_string(), id.to_string()].join("\t"));
+            assert_eq!(field(&status, "Uid").map(str::to_owned), ids(nobody.uid.as_raw()), "{name}");
+            assert_eq!(field(&status, "Gid").map(str::to_owned), ids(nobody.gid.as_raw()), "{name}");
+            let own = if name == "netlink" { NET_ADMIN } else { NOTHING };
+            assert_eq!(field(&status, "CapPrm"), Some(own), "{name}");
+        }
+        site.status()?;
+        assert_eq!(fs::metadata(reach.path().join("run/mesh7.status.json"))?.uid(), nobody.uid.as_raw());
+        down_and_up(&mut site)?;
+        fs::copy(reach.path().join("meshnetd.log"), dir.join("meshnetd.log"))?;
+        Ok(())
+    })
+}
+
+/// Whether other users exist for us; in a user namespace of one's own they do not.
+fn is_root_of_the_machine() -> bool {
+    let map = fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
+    nix::unistd::geteuid().is_root() && map.split_whitespace().last() == Some("4294967295")
+}
+
+/// Takes the interface down and up, and waits until it is what it was.
+fn down_and_up(site: &mut Site) -> Result<()> {
+    let (v4, v6) = (site.routes("-4")?, site.routes("-6")?);
+    site.ip(&["link", "set", "mesh7", "down"])?;
+    site.daemon.wait_for_line("somebody took the interface down", LIMIT)?;
+    site.ip(&["link", "set", "mesh7", "up"])?;
+    site.daemon.wait_for_line("the interface is up again", LIMIT)?;
+    wait_for("the routes", LIMIT, || {
+        let same = site.routes("-4")? == v4 && site.routes("-6")? == v6;
+        Ok(same.then_some(()))
+    })
+}
+
+#[test]
+fn an_interface_that_somebody_took_down_gets_its_routes_back() -> Result<()> {
+    story(|dir| down_and_up(&mut Site::start(dir, "")?))
+}
+
+#[test]
+fn a_daemon_whose_interface_is_removed_says_so_and_ends() -> Result<()> {
+    story(|dir| {
+        let mut site = Site::start(dir, "")?;
+        site.ip(&["link", "delete", "mesh7"])?;
+        assert_eq!(site.daemon.wait(LIMIT)?.code(), Some(1));
+        let log = site.daemon.output()?;
+        assert!(log.contains("somebody removed the interface mesh7"), "{log}");
+        Ok(())
+    })
+}
+
+#[test]
+fn a_name_in_use_is_told() -> Result<()> {
+    story(|dir| {
+        let site = Site::start(dir, "")?;
+        let other = dir.join("other");
+        fs::create_dir(&other)?;
+        let mut second = Process::start("second", command(&other, "")?, Some(&site.namespace), dir)?;
+        assert_eq!(second.wait(LIMIT)?.code(), Some(1));
+        assert!(second.output()?.contains("cannot make the TAP mesh7"), "{}", second.output()?);
+        Ok(())
+    })
+}
+
+#[test]
+fn the_status_is_private_versioned_and_counts() -> Result<()> {
+    story(|dir| {
+        let mut site = Site::start(dir, "")?;
+        let ping = site.namespace.run(|| {
+            // To the peer, whom no link reaches: it goes into the core and is counted there.
+            Ok(Command::new("ping").args(["-c1", "-W1", "10.99.0.5"]).output()?)
+        })?;
+        assert!(!ping.status.success());
+        let status = site.status()?;
+        assert_eq!(status["schema"], 1);
+        assert_eq!((&status["interface"], &status["public_key"]), (&"mesh7".into(), &PUBLIC.into()));
+        assert_eq!(status["addresses"], serde_json::json!(["10.77.0.1/24", "fd77::1/64"]));
+        let peer = &status["peers"][0];
+        assert_eq!((&peer["name"], &peer["public_key"]), (&"alice".into(), &ALICE.into()));
+        assert_eq!(peer["allowed_ips"], serde_json::json!(["10.77.0.2/32", "10.99.0.0/16", "fd99::/64"]));
+        assert_eq!(peer["last_handshake_seconds"], Value::Null);
+        let link = &status["links"][0];
+        assert_eq!((&link["name"], &link["up"]), (&"radio0".into(), &false.into()));
+        let drops = status["drops"].as_object().context("no drops")?;
+        let counted: u64 = drops.values().filter_map(Value::as_u64).sum();
+        let waiting = peer["waiting"].as_u64().context("no waiting")?;
+        assert!(counted + waiting > 0, "the ping left no trace: {status}");
+
+        let file = dir.join("run/mesh7.status.json");
+        assert_eq!(fs::metadata(&file)?.mode() & 0o777, 0o600);
+        assert_eq!(fs::metadata(dir.join("run"))?.mode() & 0o777, 0o700);
+        assert_eq!(site.daemon.stop()?.code(), Some(0));
+        assert!(!file.exists(), "a stopped network has no status");
+        Ok(())
+    })
+}
+
+#[test]
+fn an_idle_daemon_is_small_and_says_nothing_secret() -> Result<()> {
+    story(|dir| {
+        let mut site = Site::start(dir, "")?;
+        site.daemon.signal(Signal::SIGUSR1)?;
+        site.daemon.wait_for_line("mesh7.status.json", LIMIT)?;
+        let status = fs::read_to_string(format!("/proc/{}/status", site.daemon.pid()))?;
+        let resident =
+            field(&status, "VmRSS").and_then(|rss| rss.trim_end_matches(" kB").parse::<u64>().ok());
+        let resident = resident.context("no VmRSS")?;
+        eprintln!("resident: {resident} kB");
+        assert!(resident < 10_000, "{resident} kB");
+        let (log, told) = (site.daemon.output()?, fs::read_to_string(dir.join("run/mesh7.status.json"))?);
+        assert!(!log.contains(&PRIVATE[..10]) && !told.contains(&PRIVATE[..10]));
+        Ok(())
+    })
+}
+
+#[test]
+fn sigint_ends_it_cleanly_and_the_interface_goes_with_it() -> Result<()> {
+    story(|dir| {
+        let mut site = Site::start(dir, "")?;
+        site.daemon.signal(Signal::SIGINT)?;
+        assert_eq!(site.daemon.wait(LIMIT)?.code(), Some(0));
+        assert!(site.ip(&["link", "show", "mesh7"]).is_err());
+        // The next life starts from what the last one left.
+        let again = run(dir, &site.namespace, "")?;
+        assert_eq!(again.stop()?.code(), Some(0));
+        Ok(())
+    })
+}

@@ -1,0 +1,48 @@
+//! A token bucket: how often something may be done.
+
+use std::time::{Duration, Instant};
+
+/// Allows `burst` at once and one more every `interval`.
+#[derive(Debug, Clone)]
+pub struct Bucket {
+    burst: u32,
+    interval: Duration,
+    /// When the bucket will be full again.
+    full_at: Option<Instant>,
+}
+
+impl Bucket {
+    /// Makes a full bucket.
+    #[must_use]
+    pub const fn new(burst: u32, interval: Duration) -> Self {
+        Self { burst, interval, full_at: None }
+    }
+
+    /// Takes a token, if there is one.
+    pub fn take(&mut self, now: Instant) -> bool {
+        let full_at = self.full_at.map_or(now, |at| at.max(now));
+        let allowed = full_at + self.interval <= now + self.interval * self.burst;
+        if allowed {
+            self.full_at = Some(full_at + self.interval);
+        }
+        allowed
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_burst_and_then_the_rate() {
+        let mut bucket = Bucket::new(3, Duration::from_secs(10));
+        let start = crate::testing::start();
+        let taken = |bucket: &mut Bucket, after| {
+            (0..10).filter(|_| bucket.take(start + Duration::from_secs(after))).count()
+        };
+        assert_eq!(taken(&mut bucket, 0), 3);
+        assert_eq!(taken(&mut bucket, 9), 0);
+        assert_eq!(taken(&mut bucket, 10), 1);
+        assert_eq!(taken(&mut bucket, 1000), 3);
+    }
+}

@@ -1,0 +1,149 @@
+//! From the interface: what the kernel sends into its imagined Ethernet.
+
+use std::net::IpAddr;
+use std::time::Instant;
+
+use ipnet::IpNet;
+
+use super::Node;
+use crate::event::DropReason;
+use crate::frame::{Arp, ETHERNET_HEADER, Frame, Inner, Mac, Packet, protocol};
+use crate::icmp;
+use crate::neighbour::{self, Discovery};
+use crate::queue::count;
+
+/// The MAC address at which the kernel finds what is nowhere: frames there are answered by ICMP.
+const NOWHERE: Mac = [0x02, 0, 0, 0, 0, 0];
+
+impl Node {
+    /// Takes an Ethernet frame from the interface.
+    pub fn handle_device(&mut self, frame: &[u8], now: Instant) {
+        let handled = match Frame::parse(frame) {
+            Ok(Frame { inner: Inner::Arp(arp), .. }) => self.device_arp(&arp, frame, now),
+            Ok(Frame { inner: Inner::Ip(packet), destination, source }) => {
+                self.device_packet(&packet, destination, source, frame, now)
+            }
+            Ok(Frame { inner: Inner::Other, .. }) => Err(DropReason::Noise),
+            Err(_) => Err(DropReason::MalformedFrame),
+        };
+        if let Err(reason) = handled {
+            count(&mut self.drops, reason);
+        }
+    }
+
+    /// The kernel asks for a MAC address: it is told one for every address, so that it learns by ICMP, at once, what goes
+    /// nowhere. An answer of the kernel's is to a peer's question about a host behind us.
+    fn device_arp(&mut self, arp: &Arp, frame: &[u8], now: Instant) -> Result<(), DropReason> {
+        if !arp.is_request {
+            let (_, at) = self.routes.find(arp.target.into()).ok_or(DropReason::NoRoute)?;
+            self.send_control(at, frame.to_vec(), now);
+            return Ok(());
+        }
+        let announces = arp.sender == arp.target || arp.sender.is_unspecified();
+        if announces || self.is_ours(arp.target.into()) {
+            return Err(DropReason::Noise);
+        }
+        let answer = neighbour::arp_answer(arp, arp.target, self.mac_towards(arp.target.into()));
+        self.push_device(answer);
+        Ok(())
+    }
+
+    fn device_packet(
+        &mut self,
+        packet: &Packet<'_>,
+        destination: Mac,
+        source: Mac,
+        frame: &[u8],
+        now: Instant,
+    ) -> Result<(), DropReason> {
+        if let Some(discovery) = Discovery::parse(packet) {
+            return self.device_discovery(packet, discovery, source);
+        }
+        if is_noise(packet) {
+            return Err(DropReason::Noise);
+        }
+        if packet.bytes.len() > self.mtu {
+            return Err(DropReason::TooBig);
+        }
+        let Some((prefix, at)) = self.routes.find(packet.destination) else {
+            self.answer_unreachable(packet, source, now);
+            return Err(DropReason::NoRoute);
+        };
+        let many = packet.destination.is_multicast() || !neighbour::is_unicast(&destination);
+        if many && !is_for_many(&prefix) {
+            return Err(DropReason::Noise);
+        }
+        let frame = frame[..ETHERNET_HEADER + packet.bytes.len()].to_vec();
+        self.admit(at, frame, None, now);
+        self.settle(at, now);
+        Ok(())
+    }
+
+    fn device_discovery(
+        &mut self,
+        packet: &Packet<'_>,
+        discovery: Discovery,
+        source: Mac,
+    ) -> Result<(), DropReason> {
+        match (discovery, packet.source) {
+            (Discovery::Solicitation { target }, IpAddr::V6(asker)) if !asker.is_unspecified() => {
+                let mac = self.mac_towards(target.into());
+                self.push_device(neighbour::discovery_answer(source, asker, target, mac));
+                Ok(())
+            }
+            // The kernel tells or probes its own addresses: nobody needs to know.
+            _ => Err(DropReason::Noise),
+        }
+    }
+
+    fn mac_towards(&self, address: IpAddr) -> Mac {
+        self.routes.find(address).map_or(NOWHERE, |(_, at)| neighbour::mac_of(&self.peers[at].public_key))
+    }
+
+    /// Tells the sender of a packet that it goes nowhere.
+    pub(super) fn answer_unreachable(&mut self, packet: &Packet<'_>, source: Mac, now: Instant) {
+        if !self.unreachables.take(now) {
+            return;
+        }
+        let from = self.mac_towards(packet.destination);
+        if let Some(answer) = icmp::host_unreachable(packet, source, from) {
+            self.push_device(answer);
+        }
+    }
+
+    /// Drops a frame of the interface's that got stuck on its way, and says so to its sender.
+    pub(super) fn drop_frame(&mut self, frame: &[u8], reason: DropReason, now: Instant) {
+        count(&mut self.drops, reason);
+        if let Ok(Frame { inner: Inner::Ip(packet), .. }) = Frame::parse(frame) {
+            let to = self.mac;
+            self.answer_unreachable(&packet, to, now);
+        }
+    }
+}
+
+/// Multicast and broadcast prefixes are meant for many hosts; a default route is not.
+fn is_for_many(prefix: &IpNet) -> bool {
+    prefix.network().is_multicast() && prefix.prefix_len() >= 4
+}
+
+/// What no radio should carry, whatever the AllowedIPs say: the chatter of a host about its link.
+fn is_noise(packet: &Packet<'_>) -> bool {
+    const MDNS: u16 = 5353;
+    const LLMNR: u16 = 5355;
+    const SSDP: u16 = 1900;
+    const WS_DISCOVERY: u16 = 3702;
+    const DHCP: [u16; 4] = [67, 68, 546, 547];
+    if matches!(packet.destination, IpAddr::V4(address) if address.is_broadcast()) {
+        return true;
+    }
+    let many = packet.destination.is_multicast();
+    match packet.protocol {
+        protocol::IGMP => true,
+        // Router discovery, listener reports, redirects: everything but errors and echo.
+        protocol::ICMPV6 => matches!(packet.payload.first(), Some(130..=137 | 143)),
+        protocol::UDP => packet.ports().is_some_and(|(_, port)| {
+            many && [MDNS, LLMNR, SSDP, WS_DISCOVERY].contains(&port) || DHCP.contains(&port)
+        }),
+        _ => false,
+    }
+}

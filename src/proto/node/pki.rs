@@ -1,0 +1,462 @@
+//! A version 1 peer with handshakes: which sessions there are, which one is used, when the next one is due.
+//!
+//! Life-cycle. Nothing → an outgoing frame starts a *handshake*: inits, each with a fresh ephemeral key, until one is
+//! answered or all tries are used up (then a *cooldown*, so that an absent peer costs little air). A valid response makes
+//! the session *current*. Answering a peer's init makes a session that is only *offered*: an init may be a recording, so
+//! the offer is used for nothing until something authenticates under it; then it becomes current. The session that was
+//! current before stays *previous* for a while, to open what the peer still seals with it. So a rekey loses no packet, and
+//! a replayed init cuts nothing.
+//!
+//! A session is renewed when an outgoing frame finds it 5 h old or used 2^16 times. It is also renewed when the peer may
+//! have lost it: several datagrams that no session opens, or several frames sent and nothing heard for a while. Both are
+//! limited in rate, so that neither forged datagrams nor a silent receiver make us fill the air.
+
+mod sessions;
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use rand_chacha::ChaCha20Rng;
+use rand_core::Rng as _;
+
+use self::sessions::{Live, Offer, OpenedBy, Sessions};
+use crate::event::{DropReason, SessionState};
+use crate::key::PrivateKey;
+use crate::limit::Bucket;
+use crate::v1::handshake::{Attempt, Pair, respond};
+use crate::v1::wire::{Data, Init, Response};
+
+/// A session is renewed at this age (the reference's figure).
+const REKEY_AFTER: Duration = Duration::from_secs(5 * 3600);
+/// The responder waits a little longer, so that the two sides do not renew at once.
+const RESPONDER_GRACE: Duration = Duration::from_secs(120);
+/// Tries of a handshake; after a first failure fewer, for the peer is probably away.
+const TRIES: u32 = 5;
+const TRIES_WHEN_AWAY: u32 = 2;
+/// From this try on, reach as far as the link can.
+const FAR_FROM_TRY: u32 = 2;
+/// Pause after a failed handshake, doubled by each further one.
+const COOLDOWN: Duration = Duration::from_secs(20);
+const MAX_COOLDOWN: Duration = Duration::from_secs(300);
+/// Repetitions of a response to a repeated init.
+const MAX_REPEATS: u8 = 2;
+/// Ephemeral keys of answered inits that are remembered.
+const MAX_SEEN: usize = 128;
+/// Datagrams that nothing opens before the peer is believed to have other keys.
+const UNOPENED: u32 = 3;
+/// How often such datagrams may start a handshake.
+const PROVOKED: Bucket = Bucket::new(2, Duration::from_secs(60));
+/// Frames sent with nothing heard before the peer is asked for a sign of life.
+const UNANSWERED: u32 = 3;
+const UNANSWERED_FOR: Duration = Duration::from_secs(15);
+const MAX_UNANSWERED_FOR: Duration = Duration::from_secs(3600);
+
+/// A handshake under way.
+struct Handshake {
+    tries: u32,
+    next_at: Instant,
+}
+
+/// Frames sent since anything was heard.
+#[derive(Debug, Clone, Copy)]
+struct Silence {
+    since: Instant,
+    frames: u32,
+}
+
+/// What may be done with an outgoing frame.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Readiness {
+    /// Seal it.
+    Ready,
+    /// Keep it: a handshake is under way, or an offer waits for its proof.
+    Wait,
+    /// The peer is away: drop it.
+    Away,
+}
+
+/// What the machine wants done.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Action {
+    /// Send this handshake datagram.
+    Send {
+        /// Its bytes.
+        payload: Vec<u8>,
+        /// Reach as far as the link can.
+        far: bool,
+    },
+    /// Prove the new session to the responder, by a frame or by an empty message.
+    Prove,
+    /// There is a session to send through: what waits may go.
+    Usable {
+        /// There was none before.
+        first: bool,
+    },
+    /// The handshake came to nothing: what waits may not stay.
+    Failed {
+        /// How many inits were sent.
+        tries: u32,
+        /// A session ended with it.
+        lost: bool,
+    },
+}
+
+/// The machine. See the module's introduction.
+pub(super) struct Pki {
+    pair: Pair,
+    /// Our static key is the lower one: in a collision we stay the initiator.
+    lower: bool,
+    rekey_messages: u64,
+    /// Whether the peer is a meshnetd, once known.
+    kin: Option<bool>,
+    sessions: Sessions,
+    attempts: VecDeque<(Attempt, Instant)>,
+    handshake: Option<Handshake>,
+    cooldown: Option<Instant>,
+    failures: u32,
+    away: bool,
+    seen: VecDeque<[u8; 32]>,
+    answers: Bucket,
+    provoked: Bucket,
+    provocations: u32,
+    unopened: u32,
+    silence: Option<Silence>,
+    silence_for: Duration,
+    actions: VecDeque<Action>,
+}
+
+impl Pki {
+    pub(super) fn new(pair: Pair, lower: bool, rekey_messages: u64) -> Self {
+        Self {
+            pair,
+            lower,
+            rekey_messages,
+            kin: None,
+            sessions: Sessions::default(),
+            attempts: VecDeque::new(),
+            handshake: None,
+            cooldown: None,
+            failures: 0,
+            away: false,
+            seen: VecDeque::new(),
+            answers: Bucket::new(4, Duration::from_secs(10)),
+            provoked: PROVOKED,
+            provocations: 0,
+            unopened: 0,
+            silence: None,
+            silence_for: UNANSWERED_FOR,
+            actions: VecDeque::new(),
+        }
+    }
+
+    pub(super) const fn kin(&self) -> Option<bool> {
+        self.kin
+    }
+
+    pub(super) const fn last_handshake(&self) -> Option<Instant> {
+        self.sessions.installed
+    }
+
+    pub(super) fn state(&self) -> SessionState {
+        if self.sessions.current.is_some() && !self.away {
+            SessionState::Established
+        } else if self.handshake.is_some() || !self.sessions.offers.is_empty() {
+            SessionState::Handshaking
+        } else {
+            SessionState::Idle
+        }
+    }
+
+    pub(super) fn poll_action(&mut self) -> Option<Action> {
+        self.actions.pop_front()
+    }
+
+    /// Says what may be done with an outgoing frame, and starts the handshake that it needs. `pace`: how long a handshake
+    /// takes on this path when nothing goes wrong.
+    pub(super) fn readiness(&mut self, pace: Duration, rng: &mut ChaCha20Rng, now: Instant) -> Readiness {
+        self.expire(now);
+        let cooling = self.cooldown.is_some_and(|until| now < until);
+        if self.away && cooling {
+            return Readiness::Away;
+        }
+        if self.awaits_proof(pace, now) {
+            return Readiness::Wait;
+        }
+        let Some(current) = &self.sessions.current else {
+            if cooling {
+                return Readiness::Away;
+            }
+            self.start(pace, rng, now);
+            return Readiness::Wait;
+        };
+        if self.away {
+            self.start(pace, rng, now);
+            return Readiness::Wait;
+        }
+        let age = now.saturating_duration_since(current.since);
+        let limit = if current.initiator { REKEY_AFTER } else { REKEY_AFTER + RESPONDER_GRACE };
+        let due = age >= limit || current.session.sent() >= self.rekey_messages;
+        if (due || self.is_unanswered(pace, now)) && !cooling {
+            self.start(pace, rng, now);
+        }
+        // A peer that is none of us lets go of the old session as soon as it answers: what it cannot open is lost.
+        if self.handshake.is_some() && self.kin == Some(false) { Readiness::Wait } else { Readiness::Ready }
+    }
+
+    /// Gives up a handshake that has no link to go through; the next frame starts another.
+    pub(super) fn park(&mut self) {
+        self.handshake = None;
+    }
+
+    /// Whether an offer is so fresh that its proof may be on its way, and frames should wait for it: because there is
+    /// nothing else, or because the peer (not one of us) has let go of the session that we have.
+    fn awaits_proof(&self, pace: Duration, now: Instant) -> bool {
+        let fresh =
+            self.sessions.offers.back().is_some_and(|offer| now < offer.live.since + proof_time(pace));
+        fresh && (self.sessions.current.is_none() || self.kin == Some(false))
+    }
+
+    /// Whether an offer waits for proof that only our own question can bring.
+    pub(super) fn wants_probe(&self, pace: Duration, now: Instant) -> bool {
+        self.kin == Some(false) && self.awaits_proof(pace, now)
+    }
+
+    /// Seals with the newest offer, to find out whether the peer has it too. Only for what may be lost.
+    pub(super) fn seal_probe(&mut self, frame: &[u8]) -> Option<(u64, Vec<u8>)> {
+        self.sessions.offers.back_mut().map(|offer| offer.live.session.seal(frame))
+    }
+
+    /// Seals with the current session.
+    pub(super) fn seal(&mut self, frame: &[u8], now: Instant) -> Option<(u64, Vec<u8>)> {
+        let current = self.sessions.current.as_mut()?;
+        let silence = self.silence.get_or_insert(Silence { since: now, frames: 0 });
+        silence.frames += 1;
+        Some(current.session.seal(frame))
+    }
+
+    fn is_unanswered(&self, pace: Duration, now: Instant) -> bool {
+        self.silence.is_some_and(|silence| {
+            let waited = now.saturating_duration_since(silence.since);
+            silence.frames >= UNANSWERED && waited >= self.silence_for.max(pace * 8)
+        })
+    }
+
+    /// Opens a datagram with whichever session it belongs to.
+    pub(super) fn open(&mut self, data: &Data<'_>, now: Instant) -> Result<Vec<u8>, DropReason> {
+        self.expire(now);
+        let first = self.sessions.current.is_none() || self.away;
+        let (frame, by) = self.sessions.open(data, now)?;
+        if by == OpenedBy::Offer {
+            self.handshake = None;
+            self.attempts.clear();
+            self.away = false;
+            self.actions.push_back(Action::Usable { first });
+        }
+        self.heard();
+        Ok(frame)
+    }
+
+    /// The peer lives, and its keys are ours.
+    fn heard(&mut self) {
+        self.unopened = 0;
+        if std::mem::take(&mut self.provocations) > 0 {
+            self.provoked = PROVOKED;
+        }
+        self.silence = None;
+        self.silence_for = UNANSWERED_FOR;
+        self.failures = 0;
+        self.cooldown = None;
+        if std::mem::take(&mut self.away) && self.sessions.current.is_some() {
+            self.handshake = None;
+            self.actions.push_back(Action::Usable { first: true });
+        }
+    }
+
+    /// Takes note of a datagram that nothing opened: the peer may have other keys than we.
+    pub(super) fn note_unopened(&mut self, pace: Duration, rng: &mut ChaCha20Rng, now: Instant) {
+        self.unopened += 1;
+        let enough =
+            if self.sessions.current.is_some() || !self.sessions.offers.is_empty() { UNOPENED } else { 1 };
+        if self.unopened < enough || self.handshake.is_some() || !self.provoked.take(now) {
+            return;
+        }
+        self.unopened = 0;
+        // Handshakes that lead to nothing that opens (another preshared key?) become rare.
+        self.provocations = (self.provocations + 1).min(6);
+        self.provoked = Bucket::new(1, Duration::from_secs(60 << self.provocations));
+        let _full_bucket_taken = self.provoked.take(now);
+        self.start(pace, rng, now);
+    }
+
+    /// Answers an init. `global` limits all peers together. Returns why it was dropped, if it was.
+    pub(super) fn handle_init(
+        &mut self,
+        init: &Init,
+        pace: Duration,
+        global: &mut Bucket,
+        rng: &mut ChaCha20Rng,
+        now: Instant,
+    ) -> Result<(), DropReason> {
+        if !self.pair.is_authentic(init) {
+            return Err(DropReason::BadHandshake);
+        }
+        if let Some(offer) = self.sessions.offers.iter_mut().find(|offer| offer.ephemeral == init.ephemeral) {
+            if offer.repeats == MAX_REPEATS || !self.answers.take(now) {
+                return Err(DropReason::HandshakeFlood);
+            }
+            offer.repeats += 1;
+            let payload = offer.response.to_vec();
+            self.actions.push_back(Action::Send { payload, far: true });
+            return Ok(());
+        }
+        if self.seen.contains(&init.ephemeral) {
+            return Err(DropReason::Replayed);
+        }
+        let ours_is_fresh = self.attempts.back().is_some_and(|(_, at)| now < *at + retry_time(pace, 1));
+        if self.lower && self.handshake.is_some() && ours_is_fresh {
+            return Err(DropReason::HandshakeCollision);
+        }
+        if !self.answers.take(now) || !global.take(now) {
+            return Err(DropReason::HandshakeFlood);
+        }
+        self.answer(init, pace, rng, now)
+    }
+
+    fn answer(
+        &mut self,
+        init: &Init,
+        pace: Duration,
+        rng: &mut ChaCha20Rng,
+        now: Instant,
+    ) -> Result<(), DropReason> {
+        let (response, keys) =
+            respond(&self.pair, init, &fresh_key(rng)).map_err(|_| DropReason::BadHandshake)?;
+        self.kin = Some(self.pair.number(&init.ephemeral) == init.session);
+        self.seen.push_back(init.ephemeral);
+        if self.seen.len() > MAX_SEEN {
+            self.seen.pop_front();
+        }
+        let response = response.emit();
+        let live = Live::new(&keys, false, now);
+        self.sessions.offer(Offer { live, ephemeral: init.ephemeral, response, repeats: 0 });
+        if let Some(handshake) = &mut self.handshake {
+            handshake.next_at = now + proof_time(pace);
+        }
+        self.actions.push_back(Action::Send { payload: response.to_vec(), far: false });
+        Ok(())
+    }
+
+    /// Takes a response to one of our inits. Returns why it was dropped, if it was.
+    pub(super) fn handle_response(
+        &mut self,
+        response: &Response,
+        global: &mut Bucket,
+        now: Instant,
+    ) -> Result<(), DropReason> {
+        let attempt = self.attempts.iter().position(|(attempt, _)| attempt.number() == response.receiver);
+        let Some(at) = attempt else { return Err(DropReason::BadHandshake) };
+        if !global.take(now) {
+            return Err(DropReason::HandshakeFlood);
+        }
+        let keys = self.attempts[at].0.finish(&self.pair, response).map_err(|_| DropReason::BadHandshake)?;
+        // A responder that drops the old session for each new one now has this one, unless it answers a later init too.
+        self.attempts.drain(..=at);
+        self.kin = Some(self.pair.number(&response.ephemeral) == response.sender);
+        self.handshake = None;
+        self.failures = 0;
+        self.cooldown = None;
+        if self.silence.take().is_some() {
+            self.silence_for = (self.silence_for * 2).min(MAX_UNANSWERED_FOR);
+        }
+        let first = std::mem::take(&mut self.away) || self.sessions.current.is_none();
+        self.sessions.install(Live::new(&keys, true, now), now);
+        self.actions.extend([Action::Usable { first }, Action::Prove]);
+        Ok(())
+    }
+
+    /// Starts a handshake, unless one is under way.
+    pub(super) fn start(&mut self, pace: Duration, rng: &mut ChaCha20Rng, now: Instant) {
+        if self.handshake.is_none() {
+            self.handshake = Some(Handshake { tries: 0, next_at: now });
+            self.attempts.clear();
+            self.try_again(pace, rng, now);
+        }
+    }
+
+    /// Sends the next init now: what kept the last one from going is out of the way.
+    pub(super) fn hurry(&mut self, pace: Duration, rng: &mut ChaCha20Rng, now: Instant) {
+        self.cooldown = None;
+        self.failures = 0;
+        if let Some(handshake) = &mut self.handshake {
+            handshake.tries = handshake.tries.saturating_sub(1);
+            self.try_again(pace, rng, now);
+        }
+    }
+
+    fn try_again(&mut self, pace: Duration, rng: &mut ChaCha20Rng, now: Instant) {
+        let tries = self.handshake.as_ref().map_or(0, |handshake| handshake.tries);
+        let limit = if self.failures == 0 { TRIES } else { TRIES_WHEN_AWAY };
+        if tries >= limit {
+            return self.fail(tries, now);
+        }
+        let attempt = Attempt::new(&self.pair, fresh_key(rng));
+        let payload = attempt.init().emit().to_vec();
+        self.actions.push_back(Action::Send { payload, far: tries >= FAR_FROM_TRY });
+        self.attempts.push_back((attempt, now));
+        let wait = retry_time(pace, tries);
+        let jitter = wait.mul_f64(f64::from(rng.next_u32() >> 16) / 65_536.0 / 4.0);
+        self.handshake = Some(Handshake { tries: tries + 1, next_at: now + wait + jitter });
+    }
+
+    fn fail(&mut self, tries: u32, now: Instant) {
+        self.handshake = None;
+        self.attempts.clear();
+        let pause = COOLDOWN * 2_u32.pow(self.failures.min(6));
+        self.failures += 1;
+        self.cooldown = Some(now + pause.min(MAX_COOLDOWN));
+        // A session that merely could not be renewed, while the peer is heard, goes on.
+        let silent = self.silence.is_some_and(|silence| silence.frames >= UNANSWERED);
+        let lost = self.sessions.current.is_some() && silent && !self.away;
+        self.away = self.away || self.sessions.current.is_none() || silent;
+        self.actions.push_back(Action::Failed { tries, lost });
+    }
+
+    pub(super) fn handle_timeout(&mut self, pace: Duration, rng: &mut ChaCha20Rng, now: Instant) {
+        self.expire(now);
+        if self.handshake.as_ref().is_some_and(|handshake| handshake.next_at <= now) {
+            self.try_again(pace, rng, now);
+        }
+    }
+
+    /// When [`Self::handle_timeout`] is due: a retry, or keys to be forgotten.
+    pub(super) fn deadline(&self) -> Option<(Instant, &'static str)> {
+        let retry = self.handshake.as_ref().map(|handshake| (handshake.next_at, "handshake"));
+        retry.into_iter().chain(self.sessions.deadline()).min()
+    }
+
+    /// When frames that wait for an offer's proof have waited long enough.
+    pub(super) fn proof_deadline(&self, pace: Duration) -> Option<Instant> {
+        self.sessions.offers.back().map(|offer| offer.live.since + proof_time(pace))
+    }
+
+    fn expire(&mut self, now: Instant) {
+        self.sessions.expire(self.rekey_messages, now);
+    }
+}
+
+/// How long an init waits for its response: half as long again with each try.
+fn retry_time(pace: Duration, tries: u32) -> Duration {
+    let first = pace * 3 + Duration::from_secs(1);
+    first * 3_u32.pow(tries.min(4)) / 2_u32.pow(tries.min(4))
+}
+
+/// How long an offer's proof may take: the response has to arrive, and something to come back.
+fn proof_time(pace: Duration) -> Duration {
+    pace * 3 + Duration::from_secs(1)
+}
+
+fn fresh_key(rng: &mut ChaCha20Rng) -> PrivateKey {
+    let mut bytes = [0; 32];
+    rng.fill_bytes(&mut bytes);
+    PrivateKey::from_random(bytes)
+}

@@ -1,0 +1,67 @@
+//! A key shared beforehand, no handshake.
+
+use super::*;
+
+fn world() -> World {
+    World::new(&Setup { mode: PeerMode::Symmetric, psk: Some([5; 32]), ..Setup::default() })
+}
+
+#[test]
+fn the_first_packet_arrives_after_one_question_for_the_address() {
+    let mut world = world();
+    world.send(0, 1);
+    world.seconds(20);
+    world.send(1, 2);
+    world.seconds(20);
+    assert_eq!((world.numbers(1), world.numbers(0)), (vec![1], vec![2]));
+    assert_eq!(world.log.len(), 4, "question, answer, packet; packet: {:?}", world.log);
+    assert!(world.log.iter().all(|sent| sent.payload[0] == 3), "no handshake");
+}
+
+#[test]
+fn a_restart_of_either_side_uses_no_counter_twice_and_asks_nothing_again() {
+    let mut world = world();
+    world.send(0, 0);
+    world.seconds(20);
+    for life in 1..6 {
+        world.restart(0, life);
+        world.send(0, u16::from(life));
+        world.seconds(10);
+        world.restart(1, life);
+        world.send(0, 100 + u16::from(life));
+        world.seconds(10);
+    }
+    let counters: Vec<_> = world.log.iter().map(|sent| sent.payload[1..9].to_vec()).collect();
+    let distinct: BTreeSet<_> = counters.iter().collect();
+    assert_eq!(distinct.len(), counters.len());
+    assert_eq!(world.log.len(), 2 + 11, "question and answer, then one datagram a packet");
+    // A receiver that was killed refuses a few counters that it may have seen.
+    assert!(world.numbers(1).len() >= 6, "{:?}", world.numbers(1));
+}
+
+#[test]
+fn an_orderly_restart_loses_nothing() {
+    let mut world = world();
+    for life in 1..6 {
+        world.send(0, u16::from(life));
+        world.seconds(20);
+        world.nodes[1].close();
+        world.drain();
+        world.restart(1, life);
+    }
+    assert_eq!(world.numbers(1), [1, 2, 3, 4, 5]);
+}
+
+#[test]
+fn nothing_leaves_before_its_counter_is_stored() {
+    let mut world = world();
+    let mut node = world.fresh_node(0, 9);
+    node.handle_link(LINK, LinkEvent::Room(8), world.now);
+    node.handle_device(&packet(0, 1, 20), world.now);
+    assert!(node.poll_transmit(world.now).is_none());
+    assert!(node.poll_store().is_some());
+    world.nodes[0] = node;
+    world.send(0, 2);
+    world.seconds(30);
+    assert!(!world.numbers(1).is_empty());
+}

@@ -1,0 +1,364 @@
+//! The queue in front of a link: who is next, and what need not go at all.
+//!
+//! Frames wait here unsealed, so that whatever leaves is sealed with the newest keys and a dropped frame costs no counter.
+//!
+//! **Fairness** is start-time fair queueing on two levels, counted in air: first between peers, then between the flows of
+//! the peer. Each has a tag, the air it had so far; the smallest tag is next and is raised by what it sends. Whoever was
+//! silent starts at the tag being served, so a sparse flow goes before every busy one and nobody saves up. A packet that
+//! somebody waits for ([`Class::Interactive`]) is charged a quarter.
+//!
+//! **Needless packets.** A TCP segment that still waits when it comes again takes the old one's place; one that has left
+//! so recently that no answer can be back yet is dropped; an acknowledgement that a later one covers is dropped. A segment
+//! that was lost and is sent again goes before those that follow it in the stream. None of this changes what the two ends of the connection agree on, it only saves air.
+//!
+//! Invariants: at most [`MAX_FLOW`] frames of a flow and [`MAX_FRAMES`] in all; no frame is returned after its time.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::net::IpAddr;
+use std::time::{Duration, Instant};
+
+use crate::event::{DropReason, Drops};
+use crate::frame::{Frame, Inner, Packet, Tcp, tcp_flag};
+use crate::link::Class;
+
+/// Frames of one flow that may wait.
+pub const MAX_FLOW: usize = 32;
+/// Frames that may wait in all.
+pub const MAX_FRAMES: usize = 256;
+/// An IP packet up to this length is small enough to be somebody's keystroke or question.
+const SMALL: usize = 128;
+/// TCP segments that have left and are remembered, per flow.
+const REMEMBERED: usize = 16;
+/// Idle flows whose tags and segments are remembered.
+const MAX_IDLE_FLOWS: usize = 64;
+
+/// Which peer, by its place in the node.
+pub type PeerIndex = usize;
+
+/// What makes packets one conversation: addresses, protocol, ports.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct FlowId {
+    source: IpAddr,
+    destination: IpAddr,
+    protocol: u8,
+    ports: (u16, u16),
+}
+
+impl FlowId {
+    fn of(packet: &Packet<'_>) -> Self {
+        Self {
+            source: packet.source,
+            destination: packet.destination,
+            protocol: packet.protocol,
+            ports: packet.ports().unwrap_or((0, 0)),
+        }
+    }
+}
+
+/// A frame that waits, with what the queue needs to know of it.
+#[derive(Debug, Clone)]
+pub struct Entry {
+    /// The frame, as it will be sealed.
+    pub frame: Vec<u8>,
+    /// How urgent it is.
+    pub class: Class,
+    /// When it is of no more use.
+    pub expires: Instant,
+    flow: Option<FlowId>,
+    tcp: Option<Tcp>,
+}
+
+impl Entry {
+    /// Makes an entry of a frame, and finds its class and flow.
+    #[must_use]
+    pub fn new(frame: Vec<u8>, expires: Instant) -> Self {
+        let (mut class, mut flow, mut tcp) = (Class::Control, None, None);
+        if let Ok(Frame { inner: Inner::Ip(packet), .. }) = Frame::parse(&frame) {
+            class = classify(&packet);
+            flow = Some(FlowId::of(&packet));
+            tcp = packet.tcp();
+        }
+        Self { frame, class, expires, flow, tcp }
+    }
+
+    fn is_expired(&self, now: Instant) -> bool {
+        self.expires <= now
+    }
+}
+
+/// Small packets and those marked for low delay (EF, CS4 and above; RFC 4594) are interactive.
+fn classify(packet: &Packet<'_>) -> Class {
+    const CS4: u8 = 32;
+    if packet.dscp >= CS4 || packet.bytes.len() <= SMALL { Class::Interactive } else { Class::Bulk }
+}
+
+#[derive(Debug, Default)]
+struct Flow {
+    entries: VecDeque<Entry>,
+    tag: Duration,
+    /// Segments that have left: sequence, length, when.
+    sent: VecDeque<(u32, u32, Instant)>,
+}
+
+#[derive(Debug, Default)]
+struct Share {
+    flows: BTreeMap<Option<FlowId>, Flow>,
+    tag: Duration,
+    /// The tag of the flow served last.
+    clock: Duration,
+    waiting: usize,
+}
+
+/// The queue. See the module's introduction.
+#[derive(Debug, Default)]
+pub struct Queue {
+    shares: BTreeMap<PeerIndex, Share>,
+    /// The tag of the peer served last.
+    clock: Duration,
+    len: usize,
+}
+
+impl Queue {
+    /// Returns how many frames wait.
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Returns how many frames wait, by class.
+    #[must_use]
+    pub fn by_class(&self) -> BTreeMap<Class, usize> {
+        let mut counts = BTreeMap::new();
+        let flows = self.shares.values().flat_map(|share| share.flows.values());
+        for entry in flows.flat_map(|flow| &flow.entries) {
+            *counts.entry(entry.class).or_default() += 1;
+        }
+        counts
+    }
+
+    /// Takes a frame for a peer. `answer_time`: how soon after a segment left its answer can be here.
+    pub fn push(
+        &mut self,
+        peer: PeerIndex,
+        entry: Entry,
+        answer_time: Duration,
+        drops: &mut Drops,
+        now: Instant,
+    ) {
+        let share = self.shares.entry(peer).or_default();
+        if share.waiting == 0 {
+            share.tag = share.tag.max(self.clock);
+        }
+        let flow = share.flows.entry(entry.flow).or_default();
+        if flow.entries.is_empty() {
+            flow.tag = flow.tag.max(share.clock);
+        }
+        let before = flow.entries.len();
+        flow.push(entry, answer_time, drops, now);
+        let after = flow.entries.len();
+        share.waiting = share.waiting + after - before;
+        self.len = self.len + after - before;
+        if self.len > MAX_FRAMES {
+            self.drop_from_longest(drops);
+        }
+    }
+
+    /// Returns the next frame of a class no less urgent than `least`, and its peer, charging what `price` says.
+    pub fn pop(
+        &mut self,
+        least: Class,
+        price: impl Fn(usize) -> Duration,
+        drops: &mut Drops,
+        now: Instant,
+    ) -> Option<(PeerIndex, Entry)> {
+        loop {
+            let (peer, flow_id) = self.next_flow(least)?;
+            let share = self.shares.get_mut(&peer).expect("just found");
+            let flow = share.flows.get_mut(&flow_id).expect("just found");
+            let entry = flow.entries.pop_front().expect("the next flow is not empty");
+            self.len -= 1;
+            share.waiting -= 1;
+            if entry.is_expired(now) {
+                count(drops, DropReason::Expired);
+                continue;
+            }
+            let cost = charge(entry.class, price(entry.frame.len()));
+            self.clock = share.tag;
+            share.clock = flow.tag;
+            flow.tag += cost;
+            share.tag += cost;
+            if let Some(tcp) = entry.tcp {
+                flow.remember(&tcp, now);
+            }
+            share.prune();
+            return Some((peer, entry));
+        }
+    }
+
+    /// Returns the class and length of what [`Self::pop`] would return, if nothing has expired.
+    #[must_use]
+    pub fn peek(&self, least: Class) -> Option<(Class, usize)> {
+        let (peer, flow) = self.next_flow(least)?;
+        let entry = self.shares.get(&peer)?.flows.get(&flow)?.entries.front()?;
+        Some((entry.class, entry.frame.len()))
+    }
+
+    /// Drops what is of no more use.
+    pub fn expire(&mut self, drops: &mut Drops, now: Instant) {
+        for share in self.shares.values_mut() {
+            for flow in share.flows.values_mut() {
+                let before = flow.entries.len();
+                flow.entries.retain(|entry| !entry.is_expired(now));
+                let gone = before - flow.entries.len();
+                share.waiting -= gone;
+                self.len -= gone;
+                for _ in 0..gone {
+                    count(drops, DropReason::Expired);
+                }
+            }
+        }
+    }
+
+    /// Returns when the first frame expires.
+    #[must_use]
+    pub fn next_expiry(&self) -> Option<Instant> {
+        let flows = self.shares.values().flat_map(|share| share.flows.values());
+        flows.flat_map(|flow| &flow.entries).map(|entry| entry.expires).min()
+    }
+
+    /// Returns whether frames of a peer wait.
+    #[must_use]
+    pub fn has_peer(&self, peer: PeerIndex) -> bool {
+        self.shares.get(&peer).is_some_and(|share| share.waiting > 0)
+    }
+
+    fn next_flow(&self, least: Class) -> Option<(PeerIndex, Option<FlowId>)> {
+        let urgent = |flow: &Flow| flow.entries.front().is_some_and(|entry| entry.class <= least);
+        let busy =
+            self.shares.iter().filter(|(_, share)| share.waiting > 0 && share.flows.values().any(urgent));
+        let (peer, share) = busy.min_by_key(|(_, share)| share.tag)?;
+        // Ties go to what is more urgent.
+        let key = |(_, flow): &(&Option<FlowId>, &Flow)| (flow.tag, flow.entries.front().map(|e| e.class));
+        let busy = share.flows.iter().filter(|(_, flow)| urgent(flow));
+        busy.min_by_key(key).map(|(id, _)| (*peer, *id))
+    }
+
+    fn drop_from_longest(&mut self, drops: &mut Drops) {
+        let flows = self.shares.values_mut().flat_map(|share| {
+            let waiting = &mut share.waiting;
+            share.flows.values_mut().max_by_key(|flow| flow.entries.len()).map(|flow| (waiting, flow))
+        });
+        if let Some((waiting, flow)) = flows.max_by_key(|(_, flow)| flow.entries.len()) {
+            flow.entries.pop_front();
+            *waiting -= 1;
+            self.len -= 1;
+            count(drops, DropReason::QueueOverflow);
+        }
+    }
+}
+
+impl Flow {
+    fn push(&mut self, entry: Entry, answer_time: Duration, drops: &mut Drops, now: Instant) {
+        if let Some(tcp) = entry.tcp {
+            if let Some(waiting) = self.waiting_copy(&tcp) {
+                // The newer copy bears the newer acknowledgement and timestamp.
+                waiting.frame = entry.frame;
+                waiting.tcp = entry.tcp;
+                return count(drops, DropReason::TcpDuplicate);
+            }
+            if self.cannot_be_answered_yet(&tcp, answer_time, now) {
+                return count(drops, DropReason::TcpDuplicate);
+            }
+            self.drop_covered_acks(&tcp, drops);
+        }
+        let place = entry.tcp.map_or(self.entries.len(), |tcp| self.place_of(&tcp));
+        self.entries.insert(place, entry);
+        if self.entries.len() > MAX_FLOW {
+            self.entries.pop_front();
+            count(drops, DropReason::QueueOverflow);
+        }
+    }
+
+    /// Where a segment belongs: one that is sent again goes before what follows it in the stream, for the receiver waits
+    /// for it; everything else goes last.
+    fn place_of(&self, tcp: &Tcp) -> usize {
+        let follows =
+            |entry: &Entry| entry.tcp.is_some_and(|waiting| waiting.length > 0 && waiting.is_after(tcp));
+        let first = if tcp.length > 0 { self.entries.iter().position(follows) } else { None };
+        first.unwrap_or(self.entries.len())
+    }
+
+    fn waiting_copy(&mut self, tcp: &Tcp) -> Option<&mut Entry> {
+        self.entries.iter_mut().find(|entry| entry.tcp.is_some_and(|waiting| is_same_segment(&waiting, tcp)))
+    }
+
+    fn cannot_be_answered_yet(&self, tcp: &Tcp, answer_time: Duration, now: Instant) -> bool {
+        tcp.length > 0
+            && tcp.flags & tcp_flag::RST == 0
+            && self.sent.iter().any(|&(sequence, length, at)| {
+                (sequence, length) == (tcp.sequence, tcp.length)
+                    && now.saturating_duration_since(at) < answer_time
+            })
+    }
+
+    /// A pure acknowledgement goes when a newer one, or a segment that says as much, comes behind it.
+    fn drop_covered_acks(&mut self, newer: &Tcp, drops: &mut Drops) {
+        if newer.flags & tcp_flag::ACK == 0 {
+            return;
+        }
+        self.entries.retain(|entry| {
+            let covered = entry.tcp.is_some_and(|waiting| {
+                let carried = newer.length > 0 && newer.acknowledgement == waiting.acknowledgement;
+                waiting.is_pure_ack() && (carried || newer.acknowledges_more_than(&waiting))
+            });
+            if covered {
+                count(drops, DropReason::AckSuperseded);
+            }
+            !covered
+        });
+    }
+
+    fn remember(&mut self, tcp: &Tcp, now: Instant) {
+        if tcp.length > 0 {
+            self.sent.retain(|(sequence, ..)| *sequence != tcp.sequence);
+            self.sent.push_back((tcp.sequence, tcp.length, now));
+            if self.sent.len() > REMEMBERED {
+                self.sent.pop_front();
+            }
+        }
+    }
+}
+
+impl Share {
+    /// Forgets idle flows, first those that would start at the clock anyway.
+    fn prune(&mut self) {
+        let idle = |flow: &Flow| flow.entries.is_empty();
+        while self.flows.values().filter(|flow| idle(flow)).count() > MAX_IDLE_FLOWS {
+            let oldest = self.flows.iter().filter(|(_, flow)| idle(flow)).min_by_key(|(_, flow)| flow.tag);
+            let Some(id) = oldest.map(|(id, _)| *id) else { return };
+            self.flows.remove(&id);
+        }
+    }
+}
+
+fn is_same_segment(a: &Tcp, b: &Tcp) -> bool {
+    const IDENTITY: u8 = tcp_flag::SYN | tcp_flag::FIN | tcp_flag::RST;
+    let same = (a.sequence, a.length, a.flags & IDENTITY) == (b.sequence, b.length, b.flags & IDENTITY);
+    same && b.length > 0
+}
+
+fn charge(class: Class, price: Duration) -> Duration {
+    match class {
+        Class::Interactive => price / 4,
+        Class::Handshake | Class::Control => Duration::ZERO,
+        Class::Bulk => price,
+    }
+}
+
+/// Counts a packet that goes nowhere.
+pub fn count(drops: &mut Drops, reason: DropReason) {
+    *drops.entry(reason).or_default() += 1;
+}
+
+#[cfg(test)]
+mod tests;

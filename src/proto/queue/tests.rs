@@ -1,0 +1,199 @@
+//! Fairness, needless packets, bounds.
+
+use super::*;
+use crate::frame::{ether_type, ethernet, protocol};
+
+const SECOND: Duration = Duration::from_secs(1);
+const ANSWER: Duration = Duration::from_secs(3);
+
+/// A frame of `protocol` between port `port` here and one there, with `data` bytes.
+fn frame(protocol: u8, port: u16, header: &[u8], data: usize) -> Vec<u8> {
+    let mut out = ethernet([2; 6], [2; 6], ether_type::IPV4);
+    let total = u16::try_from(20 + 4 + header.len() + data).unwrap().to_be_bytes();
+    out.extend([0x45, 0, total[0], total[1], 0, 0, 0, 0, 64, protocol, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2]);
+    out.extend(port.to_be_bytes());
+    out.extend([0, 80]);
+    out.extend(header);
+    out.extend(vec![0; data]);
+    out
+}
+
+fn udp(port: u16, data: usize) -> Vec<u8> {
+    frame(protocol::UDP, port, &[0; 4], data)
+}
+
+fn tcp(sequence: u32, acknowledgement: u32, flags: u8, data: usize) -> Vec<u8> {
+    let mut header = Vec::new();
+    header.extend(sequence.to_be_bytes());
+    header.extend(acknowledgement.to_be_bytes());
+    header.extend([0x50, flags, 0, 0, 0, 0, 0, 0]);
+    frame(protocol::TCP, 1000, &header, data)
+}
+
+struct Bench {
+    queue: Queue,
+    drops: Drops,
+    now: Instant,
+}
+
+impl Bench {
+    fn new() -> Self {
+        Self { queue: Queue::default(), drops: Drops::new(), now: crate::testing::start() }
+    }
+
+    fn push(&mut self, peer: PeerIndex, frame: Vec<u8>) {
+        let entry = Entry::new(frame, self.now + 60 * SECOND);
+        self.queue.push(peer, entry, ANSWER, &mut self.drops, self.now);
+    }
+
+    fn pop(&mut self) -> Option<(PeerIndex, Vec<u8>)> {
+        let price = |len| Duration::from_millis(u64::try_from(len).unwrap() * 10);
+        self.queue.pop(Class::Bulk, price, &mut self.drops, self.now).map(|(peer, entry)| (peer, entry.frame))
+    }
+
+    fn drained(&mut self) -> usize {
+        std::iter::from_fn(|| self.pop()).count()
+    }
+
+    fn dropped(&self, reason: DropReason) -> u64 {
+        self.drops.get(&reason).copied().unwrap_or(0)
+    }
+}
+
+#[test]
+fn a_keystroke_goes_before_a_backlog_of_bulk() {
+    let mut bench = Bench::new();
+    for _ in 0..20 {
+        bench.push(0, udp(1, 150));
+    }
+    bench.pop();
+    bench.push(0, udp(22, 10));
+    assert_eq!(bench.pop().unwrap().1, udp(22, 10));
+}
+
+#[test]
+fn peers_share_the_air_equally_however_many_flows_they_have() {
+    let mut bench = Bench::new();
+    for flow in 0..6 {
+        for _ in 0..20 {
+            bench.push(0, udp(flow, 150));
+        }
+    }
+    for _ in 0..20 {
+        bench.push(1, udp(1, 150));
+    }
+    let of_peer_1 = (0..20).filter(|_| bench.pop().unwrap().0 == 1).count();
+    assert!((9..=11).contains(&of_peer_1), "{of_peer_1} of 20");
+}
+
+#[test]
+fn a_flow_of_large_packets_gets_no_more_air_than_one_of_small_ones() {
+    let mut bench = Bench::new();
+    for _ in 0..30 {
+        bench.push(0, udp(1, 1000));
+        bench.push(0, udp(2, 200));
+    }
+    let mut air = [0, 0];
+    for _ in 0..20 {
+        let frame = bench.pop().unwrap().1;
+        air[usize::from(frame.len() < 500)] += frame.len();
+    }
+    assert!(air[0].abs_diff(air[1]) < 1100, "{air:?}");
+}
+
+#[test]
+fn a_retransmission_takes_the_place_of_the_segment_that_still_waits() {
+    let mut bench = Bench::new();
+    bench.push(0, tcp(100, 1, tcp_flag::ACK, 150));
+    bench.push(0, tcp(100, 2, tcp_flag::ACK, 150));
+    assert_eq!(bench.pop().unwrap().1, tcp(100, 2, tcp_flag::ACK, 150));
+    assert_eq!((bench.drained(), bench.dropped(DropReason::TcpDuplicate)), (0, 1));
+}
+
+#[test]
+fn a_retransmission_before_any_answer_can_be_here_is_dropped_and_a_later_one_is_not() {
+    let mut bench = Bench::new();
+    for _ in 0..2 {
+        bench.push(0, tcp(100, 1, tcp_flag::SYN, 0));
+        bench.pop();
+        bench.now += SECOND;
+    }
+    assert_eq!(bench.dropped(DropReason::TcpDuplicate), 1);
+    bench.now += 2 * SECOND;
+    bench.push(0, tcp(100, 1, tcp_flag::SYN, 0));
+    assert!(bench.pop().is_some());
+}
+
+#[test]
+fn a_lost_segment_sent_again_goes_before_those_that_follow_it() {
+    let mut bench = Bench::new();
+    for sequence in [u32::MAX - 99, 0, 100, 200] {
+        bench.push(0, tcp(sequence, 1, tcp_flag::ACK, 100));
+    }
+    bench.push(0, tcp(u32::MAX - 199, 1, tcp_flag::ACK, 100));
+    assert_eq!(bench.pop().unwrap().1, tcp(u32::MAX - 199, 1, tcp_flag::ACK, 100));
+    assert_eq!(bench.pop().unwrap().1, tcp(u32::MAX - 99, 1, tcp_flag::ACK, 100));
+}
+
+#[test]
+fn only_the_newest_acknowledgement_goes_but_repeated_ones_stay() {
+    let mut bench = Bench::new();
+    for acknowledgement in [10, 20, 30, 30, 30] {
+        bench.push(0, tcp(7, acknowledgement, tcp_flag::ACK, 0));
+    }
+    assert_eq!((bench.drained(), bench.dropped(DropReason::AckSuperseded)), (3, 2));
+    bench.push(0, tcp(7, 40, tcp_flag::ACK, 0));
+    bench.push(0, tcp(7, 40, tcp_flag::ACK, 5));
+    assert_eq!(bench.drained(), 1);
+}
+
+#[test]
+fn nothing_is_returned_after_its_time() {
+    let mut bench = Bench::new();
+    bench.push(0, udp(1, 10));
+    bench.now += 60 * SECOND;
+    bench.push(0, udp(1, 20));
+    assert_eq!(bench.pop().unwrap().1, udp(1, 20));
+    assert_eq!(bench.dropped(DropReason::Expired), 1);
+}
+
+#[test]
+fn the_queue_is_bounded_and_the_longest_flow_pays() {
+    let mut bench = Bench::new();
+    for peer in 0..20 {
+        for _ in 0..100 {
+            bench.push(peer, udp(1, 150));
+        }
+    }
+    assert_eq!(bench.queue.len(), MAX_FRAMES);
+    bench.push(20, udp(1, 10));
+    assert_eq!(bench.queue.len(), MAX_FRAMES);
+    assert!(bench.queue.has_peer(20));
+}
+
+#[test]
+fn every_frame_comes_out_or_is_counted() {
+    use rand_core::{Rng as _, SeedableRng as _};
+    for seed in 0..30 {
+        let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(seed);
+        let (mut bench, mut pushed, mut popped) = (Bench::new(), 0, 0);
+        for _ in 0..3000 {
+            let random = rng.next_u32();
+            if random % 3 > 0 {
+                pushed += 1;
+                let data = (random >> 8) as usize % 200;
+                match random >> 4 & 3 {
+                    0 => bench.push(random as usize >> 6 & 3, udp((random >> 16) as u16 & 7, data)),
+                    _ => bench.push(0, tcp(random >> 16 & 15, random >> 20 & 15, tcp_flag::ACK, data & 3)),
+                }
+            } else {
+                popped += usize::from(bench.pop().is_some());
+            }
+            bench.now += Duration::from_millis(u64::from(random >> 24) * 4);
+        }
+        popped += bench.drained();
+        let dropped: u64 = bench.drops.values().sum();
+        assert_eq!(popped as u64 + dropped, pushed, "seed {seed}");
+        assert_eq!(bench.queue.len(), 0, "seed {seed}");
+    }
+}

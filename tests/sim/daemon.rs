@@ -1,0 +1,110 @@
+//! The daemon of a station: ours, or one that behaves as the Python tool; the world treats both alike.
+
+use std::time::Instant;
+
+use meshnet_proto::Node;
+use meshnet_proto::event::Event;
+use meshnet_proto::frame::Mac;
+use meshnet_proto::link::{LinkAddr, LinkEvent, LinkId, Transmit};
+
+use crate::tool::Tool;
+
+/// The one link of every station.
+pub const LINK: LinkId = LinkId(0);
+
+/// A running daemon.
+pub enum Daemon {
+    /// Ours.
+    Ours {
+        /// The core.
+        node: Box<Node>,
+        /// Its interface's MAC address.
+        mac: Mac,
+    },
+    /// One that behaves as the Python tool.
+    Tool(Box<Tool>),
+}
+
+impl Daemon {
+    /// The interface's MAC address.
+    #[must_use]
+    pub fn mac(&self) -> Mac {
+        match self {
+            Self::Ours { mac, .. } => *mac,
+            Self::Tool(tool) => tool.mac(),
+        }
+    }
+
+    /// Takes a frame from the interface.
+    pub fn handle_device(&mut self, frame: &[u8], now: Instant) {
+        match self {
+            Self::Ours { node, .. } => node.handle_device(frame, now),
+            Self::Tool(tool) => tool.handle_device(frame, now),
+        }
+    }
+
+    /// Takes a datagram from the link.
+    pub fn handle_datagram(&mut self, from: LinkAddr, bytes: &[u8], now: Instant) {
+        match self {
+            Self::Ours { node, .. } => node.handle_datagram(LINK, from, bytes, now),
+            Self::Tool(tool) => tool.handle_datagram(from, bytes, now),
+        }
+    }
+
+    /// Takes what the link says.
+    pub fn handle_link(&mut self, event: LinkEvent, now: Instant) {
+        match self {
+            Self::Ours { node, .. } => node.handle_link(LINK, event, now),
+            Self::Tool(tool) => tool.handle_link(&event),
+        }
+    }
+
+    /// Does what is due.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        match self {
+            Self::Ours { node, .. } => node.handle_timeout(now),
+            Self::Tool(tool) => tool.handle_timeout(now),
+        }
+    }
+
+    /// Returns what must be durable before anything leaves.
+    pub fn poll_store(&mut self) -> Option<Vec<u8>> {
+        match self {
+            Self::Ours { node, .. } => node.poll_store(),
+            Self::Tool(_) => None,
+        }
+    }
+
+    /// Returns a frame for the interface.
+    pub fn poll_device(&mut self) -> Option<Vec<u8>> {
+        match self {
+            Self::Ours { node, .. } => node.poll_device(),
+            Self::Tool(tool) => tool.poll_device(),
+        }
+    }
+
+    /// Returns a datagram for the link.
+    pub fn poll_transmit(&mut self, now: Instant) -> Option<Transmit> {
+        match self {
+            Self::Ours { node, .. } => node.poll_transmit(now),
+            Self::Tool(tool) => tool.poll_transmit(),
+        }
+    }
+
+    /// Returns what an operator would be told.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        match self {
+            Self::Ours { node, .. } => node.poll_event(),
+            Self::Tool(_) => None,
+        }
+    }
+
+    /// Returns when something is due, and why.
+    #[must_use]
+    pub fn poll_timeout(&self, now: Instant) -> Option<(Instant, &'static str)> {
+        match self {
+            Self::Ours { node, .. } => node.poll_timeout(now),
+            Self::Tool(tool) => tool.poll_timeout(),
+        }
+    }
+}

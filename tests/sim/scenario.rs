@@ -1,0 +1,379 @@
+//! A world and what happens in it, decoded from bytes; and after that the healing, which every world owes.
+//!
+//! Life-cycle: a plan from the first bytes → transitions until the bytes are used up → all faults off, everything started
+//! → the hosts send until every one got something from every other ([`heal`]) within a bounded simulated time.
+
+use std::time::Duration;
+
+use meshnet_proto::config::PeerMode;
+use meshnet_proto::link::LinkAddr;
+use meshnet_proto::meshtastic::airtime::Preset;
+use meshnet_radiosim::{Burst, Faults};
+use rand_chacha::ChaCha8Rng;
+use rand_core::{Rng as _, SeedableRng as _};
+
+use crate::packet::Kind;
+use crate::script::Script;
+use crate::world::{PairPlan, Plan, StationPlan, World, address, num};
+
+/// Transitions of one world, at most.
+const MAX_TRANSITIONS: usize = 120;
+/// A world's hosts send no more than this while things happen.
+const MAX_PACKETS: usize = 20_000;
+/// Simulated time that may pass before the healing.
+const MAX_TIME: Duration = Duration::from_secs(4 * 24 * 3600);
+/// The interval between packets of a pair while it heals.
+const HEAL_EVERY: Duration = Duration::from_secs(20);
+/// Whatever happened, traffic flows again within this time.
+pub const HEAL_WITHIN: Duration = Duration::from_secs(2 * 3600);
+
+/// What a world came to.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Outcome {
+    /// How long the healing took.
+    pub healed: Duration,
+    /// Packets that hosts sent, and those that arrived.
+    pub packets: (usize, usize),
+    /// Steps taken.
+    pub steps: u64,
+}
+
+/// Returns the bytes of the story with this number.
+#[must_use]
+pub fn story(seed: u64) -> Vec<u8> {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let len = 24 + rng.next_u32() as usize % 200;
+    let mut bytes = vec![0; len];
+    rng.fill_bytes(&mut bytes);
+    bytes
+}
+
+/// Runs a story; says what it was if it fails.
+///
+/// # Panics
+/// If anything that must hold does not.
+pub fn run(bytes: &[u8]) -> Outcome {
+    let mut script = Script::new(bytes);
+    let mut world = World::new(plan(&mut script));
+    let told = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        transitions(&mut world, &mut script);
+        heal(&mut world)
+    }));
+    match told {
+        Ok(healed) => {
+            let arrived = world.watch.packets.iter().filter(|packet| packet.delivered.is_some()).count();
+            Outcome { healed, packets: (world.watch.packets.len(), arrived), steps: world.steps }
+        }
+        Err(panic) => {
+            eprintln!("{:?}\n{}", world.plan, world.watch.flow());
+            std::panic::resume_unwind(panic)
+        }
+    }
+}
+
+/// Decodes what a world is like.
+fn plan(script: &mut Script<'_>) -> Plan {
+    const PRESETS: [&str; 8] = [
+        "LONG_FAST",
+        "SHORT_TURBO",
+        "SHORT_FAST",
+        "MEDIUM_FAST",
+        "MEDIUM_FAST",
+        "SHORT_SLOW",
+        "LONG_MODERATE",
+        "LONG_TURBO",
+    ];
+    const COUNTS: [usize; 8] = [2, 2, 2, 2, 3, 3, 4, 5];
+    let seed = u64::from(script.byte()) << 8 | u64::from(script.byte());
+    let count = script.choose(&COUNTS);
+    let preset = Preset::by_name(script.choose(&PRESETS)).expect("these presets exist");
+    let region = script.choose(&["US", "US", "EU_868", "UA_868"]);
+    let tool = script.once_in(4).then(|| script.below(count));
+    let stations = (0..count).map(|at| {
+        let is_tool = tool == Some(at);
+        StationPlan {
+            tool: is_tool,
+            // The tool's own fragments are longer than any radio carries.
+            mtu: if is_tool { 180 } else { script.choose(&[180, 180, 300, 600, 1400]) },
+            rekey_after_messages: script.choose(&[1 << 16, 1 << 16, 5, 12, 40]),
+            hop_limit: script.choose(&[None, None, None, Some(0), Some(3)]),
+        }
+    });
+    let stations: Vec<_> = stations.collect();
+    let mut pairs = std::collections::BTreeMap::new();
+    for a in 0..count {
+        for b in a + 1..count {
+            let mode = if script.once_in(4) { PeerMode::Symmetric } else { PeerMode::Pki };
+            let preshared = script.once_in(2) || mode == PeerMode::Symmetric;
+            pairs.insert((a, b), PairPlan { mode, preshared });
+        }
+    }
+    Plan {
+        seed,
+        preset,
+        region,
+        stations,
+        pairs,
+        acquainted: !script.once_in(6),
+        telemetry: Some(Duration::from_secs(script.choose(&[60, 60, 600, 1800]))),
+        node_info: !script.once_in(3),
+    }
+}
+
+fn transitions(world: &mut World, script: &mut Script<'_>) {
+    let start = world.now;
+    for _ in 0..MAX_TRANSITIONS {
+        if script.is_over() || world.now - start > MAX_TIME || world.watch.packets.len() > MAX_PACKETS {
+            return;
+        }
+        transition(world, script);
+        world.audit();
+    }
+}
+
+/// One thing happens, and some time passes.
+fn transition(world: &mut World, script: &mut Script<'_>) {
+    let count = world.stations.len();
+    let at = script.below(count);
+    let other = (at + 1 + script.below(count - 1)) % count;
+    match script.below(32) {
+        0..=5 => send(world, script, at, other, 1),
+        6..=8 => send(world, script, at, other, 2 + script.clone().below(60)),
+        9 | 10 => tell_faults(world, script),
+        11 => {
+            story_line(world, "the air is clear again");
+            *world.air.faults_mut() = Faults::default();
+        }
+        12 => {
+            let forget = script.once_in(3);
+            world.reboot(at, forget);
+        }
+        13 => {
+            story_line(world, &format!("another client takes the port of {at}"));
+            world.air.evict(world.stations[at].radio, world.now);
+        }
+        14 => {
+            let stalled = script.once_in(2);
+            story_line(world, &format!("the way between {at} and its radio is stalled: {stalled}"));
+            world.air.stall(world.stations[at].radio, stalled, world.now);
+        }
+        15 => {
+            story_line(world, &format!("the connection of {at} breaks"));
+            world.cut(at);
+        }
+        16 | 17 => restart(world, script, at),
+        18..=20 => replay(world, script, at),
+        21 => inject(world, script, at, other),
+        22 => {
+            story_line(world, &format!("garbage in the stream to {at}"));
+            let bytes = script.take(24);
+            world.disturb(at, bytes);
+        }
+        23 => {
+            let hears = script.once_in(2);
+            story_line(world, &format!("{other} hears {at}: {hears}"));
+            let (from, to) = (world.stations[at].radio, world.stations[other].radio);
+            world.air.set_hearing(from, to, hears.then(meshnet_radiosim::Hearing::default));
+        }
+        24 => {
+            let nowhere = script.choose(&[[10, 9, 9, 9], [224, 0, 0, 251], [10, 0, 0, 255], [127, 0, 0, 1]]);
+            world.send_foreign(at, address(at), nowhere.into(), 20);
+        }
+        25 => world.send_foreign(
+            at,
+            script.choose(&[[10, 0, 0, 77], [10, 0, 0, 1], [8, 8, 8, 8]]).into(),
+            address(other),
+            20,
+        ),
+        26 => {
+            let bytes = script.take(40);
+            world.handle_device(at, bytes);
+        }
+        27 | 28 => both_send(world, script, at, other),
+        _ => {}
+    }
+    let time = passing(script);
+    world.run(time);
+}
+
+fn story_line(world: &mut World, line: &str) {
+    let now = world.now;
+    world.watch.handle_story(line.to_owned(), now);
+}
+
+/// Mostly moments, at times hours.
+fn passing(script: &mut Script<'_>) -> Duration {
+    let amount = u64::from(script.byte());
+    match script.below(32) {
+        0..=7 => Duration::ZERO,
+        8..=15 => Duration::from_millis(amount * 10),
+        16..=25 => Duration::from_millis(amount * 100),
+        26..=28 => Duration::from_secs(amount),
+        29 => Duration::from_secs(amount * 10),
+        30 => Duration::from_secs(amount * 60),
+        _ if amount < 32 => Duration::from_secs(amount * 3600),
+        _ => Duration::from_secs(amount),
+    }
+}
+
+fn kind(script: &mut Script<'_>) -> Kind {
+    let port = 1000 + u16::from(script.byte() & 7);
+    match script.below(8) {
+        0..=2 => Kind::Udp { port },
+        3 => Kind::Urgent { port },
+        4 | 5 => Kind::Ping,
+        _ => Kind::Tcp {
+            port,
+            sequence: u32::from(script.byte() & 15) * 100,
+            acknowledgement: u32::from(script.byte() & 15) * 100,
+        },
+    }
+}
+
+fn send(world: &mut World, script: &mut Script<'_>, from: usize, to: usize, times: usize) {
+    let kind = kind(script);
+    let mtu = usize::from(world.stations[from].config.mtu);
+    let room = mtu - 40;
+    let data = match script.below(8) {
+        0..=3 => usize::from(script.byte()) % 40,
+        4..=5 => usize::from(script.byte()) % room.min(140),
+        6 => room,
+        _ => usize::from(script.byte()) * 6 % (room + 20),
+    };
+    // The tool's interface takes nothing longer either.
+    let data = if world.stations[to].is_tool { data.min(140) } else { data };
+    for _ in 0..times {
+        world.send(from, to, kind, data);
+    }
+}
+
+fn both_send(world: &mut World, script: &mut Script<'_>, a: usize, b: usize) {
+    send(world, script, a, b, 1);
+    send(world, script, b, a, 1);
+}
+
+fn tell_faults(world: &mut World, script: &mut Script<'_>) {
+    let share = |script: &mut Script<'_>| f64::from(script.byte()) / 512.0;
+    let mut faults = Faults { reorder_delay: Duration::from_secs(3), ..Faults::default() };
+    match script.below(6) {
+        0 => faults.loss = share(script),
+        1 => {
+            faults.burst = Some(Burst {
+                good: Duration::from_secs(1 + u64::from(script.byte())),
+                bad: Duration::from_secs(1 + u64::from(script.byte())),
+                loss: 1.0,
+            });
+        }
+        2 => faults.duplicate = share(script),
+        3 => faults.reorder = share(script),
+        4 => faults.corrupt = share(script),
+        _ => {
+            (faults.loss, faults.duplicate) = (share(script) / 2.0, share(script));
+            (faults.reorder, faults.corrupt) = (share(script), share(script) / 4.0);
+        }
+    }
+    story_line(world, &format!("{faults:?}"));
+    *world.air.faults_mut() = faults;
+}
+
+/// A daemon dies and comes back, at once or later; its state may be lost with it.
+fn restart(world: &mut World, script: &mut Script<'_>, at: usize) {
+    if !world.stations[at].is_running() {
+        return world.start(at);
+    }
+    world.kill(at);
+    let may_forget = !(0..world.stations.len()).any(|other| {
+        let symmetric = other != at && world.plan.pair(at, other).mode == PeerMode::Symmetric;
+        symmetric && world.stations[other].is_tool
+    });
+    // A symmetric tool refuses for ever what a peer that forgot its counters seals with lower ones.
+    if script.once_in(4) && may_forget {
+        story_line(world, &format!("{at} loses its state"));
+        world.stations[at].stored = None;
+        world.watch.handle_lost_state(at);
+    }
+    if !script.once_in(4) {
+        world.start(at);
+    }
+}
+
+/// Somebody who can write any source address sends what he recorded, to whom it was for or to its sender.
+fn replay(world: &mut World, script: &mut Script<'_>, at: usize) {
+    let times = 1 + script.below(4);
+    for _ in 0..times {
+        let count = world.watch.recorded.len();
+        if count == 0 {
+            return;
+        }
+        let recorded = world.watch.recorded[count - 1 - script.below(count)].clone();
+        let receiver = recorded.to.as_radio().and_then(crate::watch::station_of);
+        let Some(receiver) = receiver else { continue };
+        let mut payload = recorded.payload;
+        match script.below(8) {
+            0..=3 => world.inject(receiver, LinkAddr::radio(num(recorded.from)), &payload),
+            // Thrown back at its sender: a symmetric tool would take it, and nothing lower ever after.
+            4 if !world.stations[recorded.from].is_tool => {
+                world.inject(recorded.from, LinkAddr::radio(num(receiver)), &payload);
+            }
+            5 => world.inject(at, LinkAddr::radio(num(recorded.from)), &payload),
+            6 => {
+                let place = script.below(payload.len());
+                payload[place] ^= 1 << script.below(8);
+                world.inject(receiver, LinkAddr::radio(num(recorded.from)), &payload);
+            }
+            _ => world.inject(receiver, LinkAddr::radio(0x0bad_0bad), &payload),
+        }
+    }
+}
+
+/// Garbage, with a type that makes it be looked at.
+fn inject(world: &mut World, script: &mut Script<'_>, at: usize, other: usize) {
+    let mut payload = vec![script.byte() % 6];
+    payload.extend_from_slice(script.take(60));
+    match script.below(4) {
+        0 => payload.resize(53, 0xa5),
+        1 => payload.resize(57, 0xa5),
+        _ => {}
+    }
+    world.inject(at, LinkAddr::radio(num(other)), &payload);
+}
+
+/// All faults end and everything runs; returns how long it takes until every host hears from every other.
+///
+/// # Panics
+/// If it takes too long.
+pub fn heal(world: &mut World) -> Duration {
+    story_line(world, "everything is well from here on");
+    *world.air.faults_mut() = Faults::default();
+    for at in 0..world.stations.len() {
+        world.air.stall(world.stations[at].radio, false, world.now);
+        for other in 0..world.stations.len() {
+            let (from, to) = (world.stations[at].radio, world.stations[other].radio);
+            world.air.set_hearing(from, to, Some(meshnet_radiosim::Hearing::default()));
+        }
+        if !world.stations[at].is_running() {
+            world.start(at);
+        }
+    }
+    let start = world.now;
+    let mut left: Vec<(usize, usize)> = Vec::new();
+    for a in 0..world.stations.len() {
+        left.extend((0..world.stations.len()).filter(|b| *b != a).map(|b| (a, b)));
+    }
+    let mut sent = Vec::new();
+    while !left.is_empty() {
+        if world.now - start > HEAL_WITHIN {
+            world.fail(&format!("no traffic flows between {left:?}"));
+        }
+        for &(from, to) in &left {
+            sent.push((from, to, world.send(from, to, Kind::Udp { port: 99 }, 4)));
+        }
+        world.run(HEAL_EVERY);
+        left.retain(|pair| {
+            let arrived = |number: u16| world.watch.packets[usize::from(number)].delivered.is_some();
+            !sent.iter().any(|&(from, to, number)| (from, to) == *pair && arrived(number))
+        });
+    }
+    world.audit();
+    world.now - start
+}

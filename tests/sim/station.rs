@@ -1,0 +1,299 @@
+//! A station: a host with a daemon, the client of its radio, and the connection between the two, put together as the
+//! daemon's event loop and link driver do it.
+
+use std::collections::VecDeque;
+use std::net::Ipv4Addr;
+use std::time::{Duration, Instant};
+
+use meshnet_proto::config::Config;
+use meshnet_proto::event::Event;
+use meshnet_proto::link::{LinkAddr, LinkEvent, Transmit};
+use meshnet_proto::meshtastic::client::{Client, ClientConfig, Contact, Ending, Output, Transport};
+use meshnet_proto::{Node, mac_of};
+use meshnet_radiosim::{Air, ClientId, ClientOutput, RadioId};
+
+use crate::daemon::Daemon;
+use crate::tool::Tool;
+
+/// The link driver waits at least this long before it connects again.
+const RECONNECT: Duration = Duration::from_secs(1);
+/// And at most, when it was in vain.
+const MAX_RECONNECT: Duration = Duration::from_secs(30);
+
+/// What a station did, for those who watch.
+#[derive(Debug, Clone)]
+pub enum Did {
+    /// The daemon handed a datagram to the link.
+    Sent(Transmit),
+    /// A datagram came from the link.
+    Received {
+        /// From whom, as the radio says.
+        from: LinkAddr,
+        /// The bytes.
+        payload: Vec<u8>,
+    },
+    /// The daemon handed a frame to the host.
+    Delivered(Vec<u8>),
+    /// The daemon has something to tell.
+    Event(Event),
+    /// The link said something to the daemon.
+    Link(LinkEvent),
+    /// The client has something to tell.
+    Notice(String),
+}
+
+/// See the module's introduction.
+pub struct Station {
+    /// Its radio's node number.
+    pub num: u32,
+    /// Its radio.
+    pub radio: RadioId,
+    /// Its address.
+    pub address: Ipv4Addr,
+    /// Its daemon's configuration.
+    pub config: Config,
+    /// It runs something that behaves as the Python tool.
+    pub is_tool: bool,
+    /// The hop limit in its configuration.
+    pub hop_limit: Option<u8>,
+    /// What its daemon stored last.
+    pub stored: Option<Vec<u8>>,
+    /// How often its daemon was started.
+    pub lives: u64,
+    /// Packets that the host handed to this life of the daemon.
+    pub handed: u64,
+    /// When it was started last.
+    pub started: Instant,
+    running: Option<Running>,
+    connect_at: Option<Instant>,
+    backoff: Duration,
+}
+
+/// A running daemon process.
+struct Running {
+    daemon: Daemon,
+    client: Client,
+    connection: Option<ClientId>,
+}
+
+impl Station {
+    /// Makes a station whose daemon does not run.
+    #[must_use]
+    pub fn new(num: u32, radio: RadioId, config: Config, is_tool: bool, now: Instant) -> Self {
+        let std::net::IpAddr::V4(address) = config.addresses[0].addr() else {
+            panic!("a station's first address is IPv4")
+        };
+        Self {
+            num,
+            radio,
+            address,
+            config,
+            is_tool,
+            hop_limit: None,
+            stored: None,
+            lives: 0,
+            handed: 0,
+            started: now,
+            running: None,
+            connect_at: None,
+            backoff: RECONNECT,
+        }
+    }
+
+    /// Starts the daemon, with what it stored.
+    ///
+    /// # Panics
+    /// If it cannot make sense of its own configuration or state.
+    pub fn start(&mut self, seed: u64, now: Instant) {
+        let mut bytes = [0x5a; 32];
+        bytes[..8].copy_from_slice(&seed.to_le_bytes());
+        bytes[8..16].copy_from_slice(&self.lives.to_le_bytes());
+        bytes[16..20].copy_from_slice(&self.num.to_le_bytes());
+        let daemon = if self.is_tool {
+            Daemon::Tool(Box::new(Tool::new(&self.config, seed ^ u64::from(self.num) << 20 ^ self.lives)))
+        } else {
+            let mut node = Node::new(&self.config, bytes, Duration::ZERO, now)
+                .expect("a world's configuration is sound");
+            if let Some(stored) = &self.stored {
+                assert_eq!(node.restore(stored), 0, "lines of the state make no sense");
+            }
+            Daemon::Ours { node: Box::new(node), mac: mac_of(&self.config.private_key.public()) }
+        };
+        let endpoints = self.config.peers.iter().flat_map(|peer| &peer.endpoints);
+        let contacts =
+            endpoints.filter_map(LinkAddr::as_radio).map(|node| Contact { node, public_key: None });
+        let config = ClientConfig {
+            hop_limit: self.hop_limit,
+            contacts: contacts.collect(),
+            ..ClientConfig::default()
+        };
+        bytes[31] ^= 1;
+        let client = Client::new(config, bytes, now);
+        self.running = Some(Running { daemon, client, connection: None });
+        (self.connect_at, self.backoff) = (Some(now), RECONNECT);
+        (self.lives, self.handed, self.started) = (self.lives + 1, 0, now);
+    }
+
+    /// Kills the daemon without a word.
+    pub fn kill(&mut self, air: &mut Air, now: Instant) {
+        if let Some(Running { connection: Some(id), .. }) = self.running.take() {
+            air.handle_client_disconnected(id, now);
+        }
+        self.connect_at = None;
+    }
+
+    /// Returns whether the daemon runs.
+    #[must_use]
+    pub const fn is_running(&self) -> bool {
+        self.running.is_some()
+    }
+
+    /// The core, if it is one of ours and runs.
+    #[must_use]
+    pub fn node(&self) -> Option<&Node> {
+        match self.running.as_ref().map(|running| &running.daemon) {
+            Some(Daemon::Ours { node, .. }) => Some(node),
+            _ => None,
+        }
+    }
+
+    /// The client, if the daemon runs.
+    #[must_use]
+    pub fn client(&self) -> Option<&Client> {
+        self.running.as_ref().map(|running| &running.client)
+    }
+
+    /// The interface's MAC address, while there is an interface.
+    #[must_use]
+    pub fn mac(&self) -> Option<meshnet_proto::frame::Mac> {
+        self.running.as_ref().map(|running| running.daemon.mac())
+    }
+
+    /// The host sends a frame; returns whether there was an interface to send it to.
+    pub fn handle_device(&mut self, frame: &[u8], now: Instant) -> bool {
+        let Some(running) = &mut self.running else { return false };
+        self.handed += 1;
+        running.daemon.handle_device(frame, now);
+        true
+    }
+
+    /// A datagram comes, as the radio's or as somebody's who speaks as it.
+    pub fn handle_datagram(&mut self, from: LinkAddr, payload: &[u8], now: Instant) {
+        if let Some(running) = &mut self.running {
+            running.daemon.handle_datagram(from, payload, now);
+        }
+    }
+
+    /// Bytes come from the radio's connection that the radio never sent.
+    pub fn handle_stream(&mut self, bytes: &[u8], now: Instant) {
+        if let Some(running) = self.running.as_mut().filter(|running| running.connection.is_some()) {
+            running.client.handle_bytes(bytes, now);
+        }
+    }
+
+    /// The connection to the radio breaks.
+    pub fn cut(&mut self, air: &mut Air, now: Instant) {
+        let Some(running) = &mut self.running else { return };
+        if let Some(id) = running.connection.take() {
+            air.handle_client_disconnected(id, now);
+            running.client.handle_disconnected(Ending::Failed, now);
+            self.reconnect(now);
+        }
+    }
+
+    fn reconnect(&mut self, now: Instant) {
+        let Some(running) = &self.running else { return };
+        self.connect_at = Some(now + self.backoff.max(running.client.reconnect_wait()));
+        self.backoff = (self.backoff * 2).min(MAX_RECONNECT);
+    }
+
+    /// Returns when something is due, and why.
+    #[must_use]
+    pub fn poll_timeout(&self, now: Instant) -> Option<(Instant, &'static str)> {
+        let running = self.running.as_ref()?;
+        let connect = self.connect_at.map(|at| (at, "connect"));
+        [connect, running.daemon.poll_timeout(now), running.client.poll_timeout()].into_iter().flatten().min()
+    }
+
+    /// Does what is due.
+    pub fn handle_timeout(&mut self, air: &mut Air, now: Instant) {
+        let Some(running) = &mut self.running else { return };
+        if self.connect_at.is_some_and(|at| at <= now) {
+            self.connect_at = None;
+            let kind = meshnet_radiosim::Transport::Tcp;
+            running.connection = Some(air.handle_client_connected(self.radio, kind, now));
+            running.client.handle_connected(Transport::Tcp, now);
+        }
+        if running.daemon.poll_timeout(now).is_some_and(|(at, _)| at <= now) {
+            running.daemon.handle_timeout(now);
+        }
+        if running.client.poll_timeout().is_some_and(|(at, _)| at <= now) {
+            running.client.handle_timeout(now);
+        }
+    }
+
+    /// Moves everything that can move, in the order that the core asks for; returns whether anything did.
+    pub fn drain(&mut self, air: &mut Air, did: &mut VecDeque<Did>, now: Instant) -> bool {
+        let moved = self.drain_radio(air, now);
+        let Some(running) = &mut self.running else { return moved };
+        let before = did.len();
+        let mut broken = false;
+        while let Some(output) = running.client.poll_output() {
+            match output {
+                Output::Link(event) => {
+                    if matches!(event, LinkEvent::Up(_)) {
+                        self.backoff = RECONNECT;
+                    }
+                    did.push_back(Did::Link(event.clone()));
+                    running.daemon.handle_link(event, now);
+                }
+                Output::Datagram { from, payload } => {
+                    running.daemon.handle_datagram(from, &payload, now);
+                    did.push_back(Did::Received { from, payload });
+                }
+                Output::Notice(notice) => did.push_back(Did::Notice(notice.to_string())),
+                Output::Reconnect(_) => broken = true,
+            }
+        }
+        if let Some(stored) = running.daemon.poll_store() {
+            self.stored = Some(stored);
+        }
+        did.extend(std::iter::from_fn(|| running.daemon.poll_device()).map(Did::Delivered));
+        while let Some(transmit) = running.daemon.poll_transmit(now) {
+            did.push_back(Did::Sent(transmit.clone()));
+            running.client.handle_transmit(transmit, now);
+        }
+        did.extend(std::iter::from_fn(|| running.daemon.poll_event()).map(Did::Event));
+        let mut written = false;
+        while let Some(bytes) = running.client.poll_bytes() {
+            written = true;
+            if let Some(id) = running.connection {
+                air.handle_client_bytes(id, &bytes, now);
+            }
+        }
+        if broken {
+            self.cut(air, now);
+        }
+        moved || written || broken || did.len() > before
+    }
+
+    /// Takes what the radio sent.
+    fn drain_radio(&mut self, air: &mut Air, now: Instant) -> bool {
+        let Some(running) = &mut self.running else { return false };
+        let mut moved = false;
+        while let Some(output) = running.connection.and_then(|id| air.poll_client(id)) {
+            moved = true;
+            match output {
+                ClientOutput::Bytes(bytes) => running.client.handle_bytes(&bytes, now),
+                ClientOutput::Closed => {
+                    running.connection = None;
+                    running.client.handle_disconnected(Ending::Closed, now);
+                }
+            }
+        }
+        if moved && running.connection.is_none() && self.connect_at.is_none() {
+            self.reconnect(now);
+        }
+        moved
+    }
+}

@@ -1,0 +1,476 @@
+//! Who watches a world: what must hold at every step, whatever happens in it.
+//!
+//! - What a host gets is byte for byte what another host sent to it, and it gets it once.
+//! - No counter is used twice under one key.
+//! - No radio sends more in any hour than its region's law allows.
+//! - Every packet that a host handed in was sent, is counted as dropped, or waits; what waits is bounded.
+//! - A machine wakes for reasons that are known.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::fmt::Write as _;
+use std::time::{Duration, Instant};
+
+use meshnet_proto::config::PeerMode;
+use meshnet_proto::event::{DropReason, Snapshot};
+use meshnet_proto::frame::{Frame, Inner, protocol};
+use meshnet_proto::link::LinkAddr;
+use meshnet_proto::meshtastic::airtime::Region;
+use meshnet_proto::v1::wire::Datagram;
+use meshnet_radiosim::LedgerEntry;
+
+use crate::packet::{self, Kind};
+use crate::station::{Did, Station};
+use crate::world::{Plan, address, num};
+
+/// Every reason that a machine gives for waking.
+const REASONS: &[&str] = &[
+    "air",
+    "connect",
+    "handshake",
+    "session end",
+    "old keys",
+    "proof",
+    "address",
+    "expiry",
+    "airtime",
+    "radio wakes",
+    "radio configuration",
+    "radio queue",
+    "radio key",
+    "radio filler",
+    "radio heartbeat",
+    "radio answer",
+];
+/// Lines of the flow that are kept.
+const FLOW: usize = 4000;
+/// Datagrams that are kept for those who would replay them.
+const RECORDED: usize = 256;
+const HOUR: f64 = 3600.0;
+
+/// A packet of a host's.
+#[derive(Debug, Clone)]
+pub struct Packet {
+    /// Who sent it.
+    pub from: usize,
+    /// To whom; nobody may get it if there is nobody.
+    pub to: Option<usize>,
+    /// What it is like.
+    pub kind: Kind,
+    /// Bytes behind its headers.
+    pub data: usize,
+    /// When it was sent.
+    pub sent: Instant,
+    /// When it arrived.
+    pub delivered: Option<Instant>,
+    /// When its sender was told that it would not.
+    pub refused: Option<Instant>,
+}
+
+/// A datagram that was seen.
+#[derive(Debug, Clone)]
+pub struct Recorded {
+    /// Who sent it.
+    pub from: usize,
+    /// To whom.
+    pub to: LinkAddr,
+    /// The bytes.
+    pub payload: Vec<u8>,
+}
+
+/// The counters that one direction of a pair used.
+#[derive(Debug, Default)]
+struct Counters {
+    /// Ends of handshakes: each may have given the sender a key.
+    handshakes: BTreeSet<Vec<u8>>,
+    /// What was sealed with each counter, by its start.
+    used: BTreeMap<u64, BTreeSet<Vec<u8>>>,
+}
+
+/// The air that a radio used within the last hour.
+#[derive(Debug, Default)]
+struct Law {
+    sent: VecDeque<(f64, f64)>,
+    sum: f64,
+    /// When the radio, and when the daemon, last forgot what was sent.
+    radio_forgot: Option<f64>,
+    daemon_forgot: Option<f64>,
+}
+
+/// See the module's introduction.
+pub struct Watch {
+    /// When the world began.
+    pub start: Instant,
+    /// All packets, by number.
+    pub packets: Vec<Packet>,
+    /// Datagrams seen lately.
+    pub recorded: VecDeque<Recorded>,
+    /// How often something woke, by reason.
+    pub wakeups: BTreeMap<&'static str, u64>,
+    /// Datagrams that daemons handed to their links.
+    pub datagrams: u64,
+    /// Stations whose daemon lost its state: their symmetric peers' packets may come again.
+    forgetful: BTreeSet<usize>,
+    symmetric: BTreeSet<(usize, usize)>,
+    tools: Vec<bool>,
+    counters: BTreeMap<(usize, usize), Counters>,
+    laws: Vec<Law>,
+    duty: f64,
+    flow: VecDeque<(Instant, String)>,
+}
+
+impl Watch {
+    /// Starts to watch.
+    #[must_use]
+    pub fn new(plan: &Plan, now: Instant) -> Self {
+        let count = plan.stations.len();
+        let pairs = (0..count).flat_map(|a| (0..count).map(move |b| (a, b)));
+        let symmetric = pairs.filter(|&(a, b)| a != b && plan.pair(a, b).mode == PeerMode::Symmetric);
+        let region = Region::from_number(Region::number_of(plan.region).unwrap_or(Region::UNSET));
+        Self {
+            start: now,
+            packets: Vec::new(),
+            recorded: VecDeque::new(),
+            wakeups: BTreeMap::new(),
+            datagrams: 0,
+            forgetful: BTreeSet::new(),
+            symmetric: symmetric.collect(),
+            tools: plan.stations.iter().map(|station| station.tool).collect(),
+            counters: BTreeMap::new(),
+            laws: (0..count).map(|_| Law::default()).collect(),
+            duty: f64::from(region.duty_permille) / 1000.0,
+            flow: VecDeque::new(),
+        }
+    }
+
+    fn note(&mut self, now: Instant, line: String) {
+        self.flow.push_back((now, line));
+        if self.flow.len() > FLOW {
+            self.flow.pop_front();
+        }
+    }
+
+    /// Notes a step of the story.
+    pub fn handle_story(&mut self, line: String, now: Instant) {
+        self.note(now, format!("* {line}"));
+    }
+
+    /// A daemon starts.
+    pub fn handle_start(&mut self, at: usize, now: Instant) {
+        self.note(now, format!("{at}: daemon starts"));
+        self.laws[at].daemon_forgot = Some((now - self.start).as_secs_f64());
+        if self.tools[at] {
+            self.forgetful.insert(at);
+        }
+    }
+
+    /// A daemon dies.
+    pub fn handle_kill(&mut self, _at: usize) {}
+
+    /// A daemon lost its state.
+    pub fn handle_lost_state(&mut self, at: usize) {
+        self.forgetful.insert(at);
+    }
+
+    /// A radio resets.
+    pub fn handle_reboot(&mut self, at: usize, now: Instant) {
+        self.note(now, format!("{at}: radio resets"));
+        self.laws[at].radio_forgot = Some((now - self.start).as_secs_f64());
+    }
+
+    /// A machine wakes.
+    ///
+    /// # Panics
+    /// If nobody knows the reason.
+    pub fn handle_wakeup(&mut self, why: &'static str) {
+        assert!(REASONS.contains(&why), "a machine wakes for a reason that nobody knows: {why}");
+        *self.wakeups.entry(why).or_default() += 1;
+    }
+
+    /// A host sends a packet; returns its number.
+    pub fn handle_send(&mut self, from: usize, to: usize, kind: Kind, data: usize, now: Instant) -> u16 {
+        self.add(Packet { from, to: Some(to), kind, data, sent: now, delivered: None, refused: None })
+    }
+
+    /// A host sends a packet that nobody may get.
+    pub fn handle_foreign(&mut self, from: usize, now: Instant) -> u16 {
+        let kind = Kind::Udp { port: 7 };
+        self.add(Packet { from, to: None, kind, data: 0, sent: now, delivered: None, refused: None })
+    }
+
+    fn add(&mut self, packet: Packet) -> u16 {
+        let number = u16::try_from(self.packets.len()).expect("a world has fewer packets than numbers");
+        let (now, to) = (packet.sent, packet.to.map_or("nobody".to_owned(), |to| to.to_string()));
+        self.note(
+            now,
+            format!("{} hands in #{number} for {to}: {:?}, {} bytes", packet.from, packet.kind, packet.data),
+        );
+        self.packets.push(packet);
+        number
+    }
+
+    /// Somebody replays or invents a datagram.
+    pub fn handle_injected(&mut self, at: usize, from: LinkAddr, payload: &[u8], now: Instant) {
+        self.note(now, format!("!! → {at} as {from}: {}", describe(payload)));
+        self.note_response(at, from, payload);
+    }
+
+    /// Whether a frame holds a ping: from whom, and how long.
+    #[must_use]
+    pub fn ping_in(&self, at: usize, frame: &[u8]) -> Option<(usize, usize)> {
+        let Ok(Frame { inner: Inner::Ip(packet), .. }) = Frame::parse(frame) else { return None };
+        let ping = self.packets.get(usize::from(packet::number(packet.bytes)?))?;
+        let is_fresh = packet.protocol == protocol::ICMP && packet::unreachable(packet.bytes).is_none();
+        (is_fresh && ping.kind == Kind::Ping && ping.to == Some(at)).then_some((ping.from, ping.data))
+    }
+
+    /// Looks at what a station did.
+    ///
+    /// # Errors
+    /// If it must not.
+    pub fn handle(&mut self, at: usize, station: &Station, did: &Did, now: Instant) -> Result<(), String> {
+        match did {
+            Did::Sent(transmit) => {
+                self.datagrams += 1;
+                let to = transmit.to.as_radio().and_then(station_of);
+                let line =
+                    format!("{at} → {}: {} ({:?})", transmit.to, describe(&transmit.payload), transmit.class);
+                self.note(now, line);
+                self.recorded.push_back(Recorded {
+                    from: at,
+                    to: transmit.to,
+                    payload: transmit.payload.clone(),
+                });
+                if self.recorded.len() > RECORDED {
+                    self.recorded.pop_front();
+                }
+                to.map_or(Ok(()), |to| self.sealed(at, to, &transmit.payload))
+            }
+            Did::Received { from, payload } => {
+                self.note(now, format!("{at} ← {from}: {}", describe(payload)));
+                self.note_response(at, *from, payload);
+                Ok(())
+            }
+            Did::Delivered(frame) => self.delivered(at, station, frame, now),
+            Did::Event(event) => {
+                self.note(now, format!("{at}: {event:?}"));
+                Ok(())
+            }
+            Did::Link(event) => {
+                let line = match event {
+                    meshnet_proto::link::LinkEvent::Up(_) => "Up".to_owned(),
+                    event => format!("{event:?}"),
+                };
+                self.note(now, format!("{at}: link {line}"));
+                Ok(())
+            }
+            Did::Notice(text) => {
+                self.note(now, format!("{at}: {text}"));
+                Ok(())
+            }
+        }
+    }
+
+    /// A response that comes in may give its receiver a key to seal with.
+    fn note_response(&mut self, at: usize, from: LinkAddr, payload: &[u8]) {
+        if let (Ok(Datagram::Response(_)), Some(from)) =
+            (Datagram::parse(payload), from.as_radio().and_then(station_of))
+        {
+            self.counters.entry((at, from)).or_default().handshakes.insert(payload.to_vec());
+        }
+    }
+
+    /// A station sends a datagram to another: no counter twice under one key.
+    fn sealed(&mut self, from: usize, to: usize, payload: &[u8]) -> Result<(), String> {
+        let (counter, start) = match Datagram::parse(payload) {
+            Ok(Datagram::Response(_)) => {
+                self.counters.entry((from, to)).or_default().handshakes.insert(payload.to_vec());
+                return Ok(());
+            }
+            Ok(Datagram::Data(data)) => (data.counter, data.ciphertext),
+            Ok(Datagram::Fragment(fragment)) if fragment.index == 0 => {
+                match fragment.chunk.split_first_chunk() {
+                    Some((counter, rest)) => (u64::from_le_bytes(*counter), rest),
+                    None => return Ok(()),
+                }
+            }
+            Ok(_) => return Ok(()),
+            Err(_) => return Err(format!("station {from} sends what is no datagram")),
+        };
+        let is_symmetric = self.symmetric.contains(&(from, to));
+        // One key serves both directions there.
+        let way = if is_symmetric { (from.min(to), from.max(to)) } else { (from, to) };
+        let counters = self.counters.entry(way).or_default();
+        let keys = if is_symmetric { 1 } else { counters.handshakes.len() };
+        let used = counters.used.entry(counter).or_default();
+        used.insert(start.get(..16).unwrap_or(start).to_vec());
+        if used.len() > keys {
+            return Err(format!(
+                "station {from} seals for {to} with counter {counter} {} times under {keys} keys",
+                used.len()
+            ));
+        }
+        Ok(())
+    }
+
+    /// A host gets a frame.
+    fn delivered(&mut self, at: usize, station: &Station, frame: &[u8], now: Instant) -> Result<(), String> {
+        let Ok(parsed) = Frame::parse(frame) else { return Err(format!("host {at} gets what is no frame")) };
+        let Inner::Ip(inner) = parsed.inner else {
+            self.note(now, format!("{at} gets a frame of the link"));
+            return Ok(());
+        };
+        if Some(parsed.destination) != station.mac() {
+            return Err(format!("host {at} gets a frame for another MAC address"));
+        }
+        if let Some(quoted) = packet::unreachable(inner.bytes) {
+            return self.refused(at, quoted, now);
+        }
+        let number = packet::number(inner.bytes).unwrap_or(u16::MAX);
+        self.note(now, format!("{at} gets #{number}"));
+        let Some(packet) = self.packets.get_mut(usize::from(number)) else {
+            return Err(format!("host {at} gets packet {number}, which nobody sent"));
+        };
+        if packet.to != Some(at) {
+            return Err(format!("host {at} gets packet {number}, which is not for it"));
+        }
+        let sent = packet::build(number, packet.kind, address(packet.from), address(at), packet.data);
+        if sent != inner.bytes {
+            return Err(format!("host {at} gets packet {number} changed"));
+        }
+        let again = packet.delivered.replace(now).is_some();
+        let by_nature = self.forgetful.contains(&at) && self.symmetric.contains(&(packet.from, at));
+        if again && !by_nature {
+            return Err(format!("host {at} gets packet {number} twice"));
+        }
+        Ok(())
+    }
+
+    fn refused(&mut self, at: usize, quoted: u16, now: Instant) -> Result<(), String> {
+        self.note(now, format!("{at} is told that #{quoted} goes nowhere"));
+        match self.packets.get_mut(usize::from(quoted)) {
+            Some(packet) if packet.from == at => {
+                packet.refused = Some(now);
+                Ok(())
+            }
+            _ => Err(format!("host {at} is told that packet {quoted} goes nowhere, which it never sent")),
+        }
+    }
+
+    /// A radio has sent.
+    ///
+    /// # Errors
+    /// If it broke the law.
+    pub fn handle_transmission(&mut self, entry: &LedgerEntry) -> Result<(), String> {
+        let at = station_of(entry.sender.0).ok_or("a radio of nobody's sends")?;
+        let line = format!(
+            "   air: {} → {} {:?} {} bytes, {:.0} ms, heard by {:?}",
+            entry.sender,
+            entry.to,
+            entry.kind,
+            entry.bytes,
+            entry.airtime_ms,
+            entry.delivered.len()
+        );
+        let when = self.start + Duration::from_secs_f64(entry.time);
+        self.note(when, line);
+        let law = &mut self.laws[at];
+        let (air, end) = (entry.airtime_ms / 1000.0, entry.time + entry.airtime_ms / 1000.0);
+        law.sent.push_back((entry.time, air));
+        law.sum += air;
+        while let Some(&(time, air)) = law.sent.front().filter(|(time, _)| time + HOUR < end) {
+            debug_assert!(time < end, "the ledger is in order");
+            law.sum -= air;
+            law.sent.pop_front();
+        }
+        let lately = |at: Option<f64>| at.is_some_and(|at| at + HOUR > end && at > 0.0);
+        // Each of the two remembers for the other, unless both forgot within the hour.
+        let excused =
+            self.duty >= 1.0 || lately(law.radio_forgot) && (lately(law.daemon_forgot) || self.tools[at]);
+        if !excused && law.sum > self.duty * HOUR + air {
+            return Err(format!("radio {at} sent for {:.1} s within an hour", law.sum));
+        }
+        Ok(())
+    }
+
+    /// Returns how long a station's radio sent within the last hour, as of its last transmission.
+    #[must_use]
+    pub fn sent_in_hour(&self, at: usize) -> f64 {
+        self.laws[at].sum
+    }
+
+    /// Checks a node's account.
+    ///
+    /// # Errors
+    /// If a packet is missing, or too much waits.
+    pub fn audit(&self, at: usize, handed: u64, snapshot: &Snapshot) -> Result<(), String> {
+        use DropReason as D;
+        const BEFORE: [DropReason; 9] = [
+            D::MalformedFrame,
+            D::Noise,
+            D::NoRoute,
+            D::TooBig,
+            D::HandshakeBacklog,
+            D::HandshakeTimeout,
+            D::Unresolved,
+            D::TcpDuplicate,
+            D::AckSuperseded,
+        ];
+        /// These also count what was sealed already, or what came from a link.
+        const PERHAPS: [DropReason; 6] =
+            [D::NoPath, D::QueueOverflow, D::Expired, D::LinkDown, D::Refused, D::NoSession];
+        let sum = |reasons: &[DropReason]| -> u64 {
+            reasons.iter().map(|reason| snapshot.drops.get(reason).copied().unwrap_or(0)).sum()
+        };
+        let waiting: usize = snapshot.peers.iter().map(|peer| peer.waiting).sum();
+        let queued: usize = snapshot.links.iter().flat_map(|link| link.queued.values()).sum();
+        if snapshot.peers.iter().any(|peer| peer.waiting > 32) || queued > 256 {
+            return Err(format!("{waiting} frames wait for peers and {queued} for the link at {at}"));
+        }
+        let sent: u64 = snapshot.peers.iter().map(|peer| peer.sent.packets).sum();
+        let known = sent + sum(&BEFORE);
+        let held = u64::try_from(waiting + queued).unwrap_or(u64::MAX);
+        if known > handed || handed > known + held + sum(&PERHAPS) {
+            return Err(format!(
+                "station {at}: {handed} packets handed in, {sent} sent, {held} wait, drops {:?}",
+                snapshot.drops
+            ));
+        }
+        Ok(())
+    }
+
+    /// Writes down what happened lately.
+    #[must_use]
+    pub fn flow(&self) -> String {
+        let mut out = String::new();
+        for (at, line) in &self.flow {
+            let _infallible = writeln!(out, "{:12.3}  {line}", (*at - self.start).as_secs_f64());
+        }
+        out
+    }
+}
+
+/// The station whose radio has this number.
+#[must_use]
+pub fn station_of(radio: u32) -> Option<usize> {
+    (0..16).find(|at| num(*at) == radio)
+}
+
+fn describe(payload: &[u8]) -> String {
+    match Datagram::parse(payload) {
+        Ok(Datagram::Init(init)) => format!("init {:08x}", init.session),
+        Ok(Datagram::Response(response)) => {
+            format!("response {:08x} to {:08x}", response.sender, response.receiver)
+        }
+        Ok(Datagram::Data(data)) => format!("data {} of {} bytes", data.counter, data.ciphertext.len()),
+        Ok(Datagram::Fragment(piece)) => {
+            format!(
+                "fragment {}/{} of message {}, {} bytes",
+                piece.index + 1,
+                piece.total,
+                piece.message,
+                piece.chunk.len()
+            )
+        }
+        Err(_) => format!("{} bytes of garbage", payload.len()),
+    }
+}

@@ -1,0 +1,367 @@
+//! Stations on one air, and the time that passes there.
+//!
+//! [`World::run`] goes from event to event: the earliest of all timeouts, then everything that is due, then everything
+//! that can move, then a look at what must always hold ([`Watch`]). Hosts send by [`World::send`] and are checked for
+//! what they get. The same plan and the same calls give the same world, byte for byte.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::net::Ipv4Addr;
+use std::time::{Duration, Instant};
+
+use ipnet::{IpNet, Ipv4Net};
+use meshnet_proto::config::{Config, PeerConfig, PeerMode};
+use meshnet_proto::key::{PresharedKey, PrivateKey};
+use meshnet_proto::link::LinkAddr;
+use meshnet_proto::mac_of;
+use meshnet_proto::meshtastic::airtime::{PRESETS, Preset, Region};
+use meshnet_radiosim::{Acquainted, Air, AirConfig, RadioConfig};
+
+use crate::packet::{self, Kind};
+use crate::station::{Did, Station};
+use crate::watch::Watch;
+
+/// So many steps may pass at one moment before something counts as spinning.
+const MAX_STEPS_AT_ONCE: u32 = 2000;
+
+/// What a world is like.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// All its chance.
+    pub seed: u64,
+    /// The modem preset of all radios.
+    pub preset: Preset,
+    /// The region's name.
+    pub region: &'static str,
+    /// The stations.
+    pub stations: Vec<StationPlan>,
+    /// How pairs of stations talk, by the lower and the higher one; pairs that are not here by handshakes.
+    pub pairs: BTreeMap<(usize, usize), PairPlan>,
+    /// The radios have each other's keys from the start.
+    pub acquainted: bool,
+    /// How often a radio tells its host its measurements.
+    pub telemetry: Option<Duration>,
+    /// Radios introduce themselves by themselves.
+    pub node_info: bool,
+}
+
+/// What a station is like.
+#[derive(Debug, Clone, Copy)]
+pub struct StationPlan {
+    /// It behaves as the Python tool.
+    pub tool: bool,
+    /// Its interface's MTU.
+    pub mtu: u16,
+    /// After so many messages it renews a session.
+    pub rekey_after_messages: u64,
+    /// The hop limit in its configuration.
+    pub hop_limit: Option<u8>,
+}
+
+impl Default for StationPlan {
+    fn default() -> Self {
+        Self { tool: false, mtu: 180, rekey_after_messages: 1 << 16, hop_limit: None }
+    }
+}
+
+/// How two stations talk.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct PairPlan {
+    /// Which session protocol.
+    pub mode: PeerMode,
+    /// Whether they have a secret.
+    pub preshared: bool,
+}
+
+impl Default for Plan {
+    fn default() -> Self {
+        Self {
+            seed: 1,
+            preset: PRESETS[0],
+            region: "US",
+            stations: vec![StationPlan::default(); 2],
+            pairs: BTreeMap::new(),
+            acquainted: true,
+            telemetry: Some(Duration::from_secs(60)),
+            node_info: true,
+        }
+    }
+}
+
+impl Plan {
+    /// Returns how two stations talk.
+    #[must_use]
+    pub fn pair(&self, a: usize, b: usize) -> PairPlan {
+        self.pairs.get(&(a.min(b), a.max(b))).copied().unwrap_or_default()
+    }
+
+    fn config(&self, ours: usize) -> Config {
+        let key = |at: usize| PrivateKey::from_random([low_byte(at) + 1; 32]);
+        let others = (0..self.stations.len()).filter(|at| *at != ours);
+        let peers = others.map(|at| {
+            let pair = self.pair(ours, at);
+            let secret = [low_byte(ours.min(at)) + 1, low_byte(ours.max(at)) + 1];
+            PeerConfig {
+                public_key: key(at).public(),
+                preshared_key: pair.preshared.then(|| {
+                    PresharedKey::from_bytes([secret; 16].concat().try_into().expect("16 times 2 is 32"))
+                }),
+                allowed_ips: vec![IpNet::from(Ipv4Net::from(address(at)))],
+                endpoints: vec![LinkAddr::radio(num(at))],
+                mode: pair.mode,
+            }
+        });
+        Config {
+            private_key: key(ours),
+            addresses: vec![Ipv4Net::new(address(ours), 24).expect("24 bits are fine").into()],
+            mtu: self.stations[ours].mtu,
+            rekey_after_messages: self.stations[ours].rekey_after_messages,
+            peers: peers.collect(),
+        }
+    }
+
+    fn radio(&self, at: usize) -> RadioConfig {
+        let mut radio = RadioConfig::new(num(at));
+        radio.preset = self.preset;
+        radio.region = Region::number_of(self.region).expect("a plan names a region that is known");
+        radio.acquainted = if self.acquainted { Acquainted::All } else { Acquainted::Nobody };
+        radio.telemetry = self.telemetry;
+        radio.node_info = self.node_info;
+        radio
+    }
+}
+
+fn low_byte(at: usize) -> u8 {
+    at.to_le_bytes()[0]
+}
+
+/// The node number of a station's radio.
+#[must_use]
+pub fn num(at: usize) -> u32 {
+    0x0a00_0001 + u32::from(low_byte(at))
+}
+
+/// The address of a station.
+#[must_use]
+pub fn address(at: usize) -> Ipv4Addr {
+    Ipv4Addr::new(10, 0, 0, low_byte(at) + 1)
+}
+
+/// See the module's introduction.
+pub struct World {
+    /// The plan.
+    pub plan: Plan,
+    /// The present.
+    pub now: Instant,
+    /// The radios.
+    pub air: Air,
+    /// The stations.
+    pub stations: Vec<Station>,
+    /// Who watches.
+    pub watch: Watch,
+    did: VecDeque<Did>,
+    steps_at_once: u32,
+    /// How many steps it took so far.
+    pub steps: u64,
+}
+
+impl World {
+    /// Makes a world and starts everything in it.
+    #[must_use]
+
+    pub fn new(plan: Plan) -> Self {
+        let now = Instant::now();
+        let mut air = Air::new(AirConfig { ledger: true, ..AirConfig::default() }, plan.seed, now);
+        let stations = (0..plan.stations.len()).map(|at| {
+            let radio = air.add_radio(plan.radio(at), now);
+            let station = plan.stations[at];
+            let mut made = Station::new(num(at), radio, plan.config(at), station.tool, now);
+            made.hop_limit = station.hop_limit;
+            made
+        });
+        let stations: Vec<Station> = stations.collect();
+        let watch = Watch::new(&plan, now);
+        let mut world =
+            Self { plan, now, air, stations, watch, did: VecDeque::new(), steps_at_once: 0, steps: 0 };
+        for at in 0..world.stations.len() {
+            world.start(at);
+        }
+        world
+    }
+
+    /// Starts a station's daemon, with what it stored.
+    pub fn start(&mut self, at: usize) {
+        self.stations[at].start(self.plan.seed, self.now);
+        self.watch.handle_start(at, self.now);
+        self.settle();
+    }
+
+    /// Kills a station's daemon without a word.
+    pub fn kill(&mut self, at: usize) {
+        self.stations[at].kill(&mut self.air, self.now);
+        self.watch.handle_kill(at);
+        self.settle();
+    }
+
+    /// The connection between a daemon and its radio breaks.
+    pub fn cut(&mut self, at: usize) {
+        self.stations[at].cut(&mut self.air, self.now);
+        self.settle();
+    }
+
+    /// A radio resets.
+    pub fn reboot(&mut self, at: usize, forget_nodes: bool) {
+        self.watch.handle_reboot(at, self.now);
+        self.air.reboot(self.stations[at].radio, forget_nodes, self.now);
+        self.settle();
+    }
+
+    /// A host sends a packet to another station's; returns its number.
+    pub fn send(&mut self, from: usize, to: usize, kind: Kind, data: usize) -> u16 {
+        let number = self.watch.handle_send(from, to, kind, data, self.now);
+        let bytes = packet::build(number, kind, address(from), address(to), data);
+        self.hand_over(from, to, &bytes);
+        number
+    }
+
+    /// A host sends a packet that must never arrive: with a source or to a destination that are not its own.
+    pub fn send_foreign(&mut self, from: usize, source: Ipv4Addr, destination: Ipv4Addr, data: usize) {
+        let number = self.watch.handle_foreign(from, self.now);
+        let bytes = packet::build(number, Kind::Udp { port: 7 }, source, destination, data);
+        self.hand_over(from, from, &bytes);
+    }
+
+    fn hand_over(&mut self, from: usize, to: usize, bytes: &[u8]) {
+        let Some(mac) = self.stations[from].mac() else { return };
+        let to = mac_of(&self.stations[to].config.private_key.public());
+        self.handle_device(from, &packet::frame(bytes, to, mac));
+    }
+
+    /// A host sends any bytes as a frame.
+    pub fn handle_device(&mut self, at: usize, frame: &[u8]) {
+        self.stations[at].handle_device(frame, self.now);
+        self.settle();
+    }
+
+    /// Somebody speaks to a daemon as if through its radio, from whatever address.
+    pub fn inject(&mut self, at: usize, from: LinkAddr, payload: &[u8]) {
+        self.watch.handle_injected(at, from, payload, self.now);
+        self.stations[at].handle_datagram(from, payload, self.now);
+        self.settle();
+    }
+
+    /// Bytes get into the stream from a radio.
+    pub fn disturb(&mut self, at: usize, bytes: &[u8]) {
+        self.stations[at].handle_stream(bytes, self.now);
+        self.settle();
+    }
+
+    /// Lets time pass.
+    pub fn run(&mut self, time: Duration) {
+        let end = self.now + time;
+        while self.step(end) {}
+    }
+
+    /// Lets time pass until something is true; returns whether it became so within `limit`.
+    pub fn run_until(&mut self, limit: Duration, mut is_true: impl FnMut(&Self) -> bool) -> bool {
+        let end = self.now + limit;
+        loop {
+            if is_true(self) {
+                return true;
+            }
+            if !self.step(end) {
+                return is_true(self);
+            }
+        }
+    }
+
+    /// Goes to the next event, if there is one before `end`; else to `end`.
+    pub fn step(&mut self, end: Instant) -> bool {
+        let timeouts = self.stations.iter().filter_map(|station| station.poll_timeout(self.now));
+        let air = self.air.poll_timeout().map(|at| (at, "air"));
+        let Some((next, why)) = timeouts.chain(air).min().filter(|(at, _)| *at <= end) else {
+            self.now = self.now.max(end);
+            self.steps_at_once = 0;
+            self.air.handle_timeout(self.now);
+            self.settle();
+            return false;
+        };
+        self.steps += 1;
+        self.steps_at_once = if next > self.now { 0 } else { self.steps_at_once + 1 };
+        if self.steps_at_once > MAX_STEPS_AT_ONCE {
+            self.fail(&format!("the world spins: {why}"));
+        }
+        self.now = self.now.max(next);
+        self.watch.handle_wakeup(why);
+        self.air.handle_timeout(self.now);
+        for station in &mut self.stations {
+            station.handle_timeout(&mut self.air, self.now);
+        }
+        self.settle();
+        true
+    }
+
+    /// Moves everything that can move, and looks at what must hold.
+    fn settle(&mut self) {
+        for round in 0.. {
+            if round > MAX_STEPS_AT_ONCE {
+                self.fail("stations talk without end while no time passes");
+            }
+            while self.air.poll_ready().is_some() {}
+            let mut moved = false;
+            for at in 0..self.stations.len() {
+                moved |= self.stations[at].drain(&mut self.air, &mut self.did, self.now);
+                self.look(at);
+            }
+            if !moved {
+                break;
+            }
+        }
+        while let Some(entry) = self.air.poll_ledger() {
+            if let Err(broken) = self.watch.handle_transmission(&entry) {
+                self.fail(&broken);
+            }
+        }
+    }
+
+    fn look(&mut self, at: usize) {
+        while let Some(did) = self.did.pop_front() {
+            let pong = match &did {
+                Did::Delivered(frame) => self.watch.ping_in(at, frame),
+                _ => None,
+            };
+            if let Err(broken) = self.watch.handle(at, &self.stations[at], &did, self.now) {
+                self.fail(&broken);
+            }
+            // The host answers by itself.
+            if let Some((to, data)) = pong {
+                self.pong(at, to, data);
+            }
+        }
+    }
+
+    fn pong(&mut self, from: usize, to: usize, data: usize) {
+        let number = self.watch.handle_send(from, to, Kind::Pong, data, self.now);
+        let bytes = packet::build(number, Kind::Pong, address(from), address(to), data);
+        let Some(mac) = self.stations[from].mac() else { return };
+        let to = mac_of(&self.stations[to].config.private_key.public());
+        self.stations[from].handle_device(&packet::frame(&bytes, to, mac), self.now);
+    }
+
+    /// Checks the account of every node: every packet handed in was sent, counted as dropped, or waits.
+    pub fn audit(&self) {
+        for (at, station) in self.stations.iter().enumerate() {
+            let Some(node) = station.node() else { continue };
+            if let Err(broken) = self.watch.audit(at, station.handed, &node.snapshot(self.now)) {
+                self.fail(&broken);
+            }
+        }
+    }
+
+    /// Ends the world, saying why and what went before.
+    ///
+    /// # Panics
+    /// Always.
+    pub fn fail(&self, why: &str) -> ! {
+        panic!("{why}\nafter {:?}", self.now - self.watch.start);
+    }
+}

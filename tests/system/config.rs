@@ -1,0 +1,103 @@
+//! Configuration files, as the Python tool wants them; ours reads the same.
+
+use std::fmt::Write as _;
+use std::fs::File;
+use std::io::{Read as _, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
+
+use anyhow::Result;
+use meshnet_proto::key::{PresharedKey, PrivateKey, PublicKey};
+
+/// A network's configuration.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Its identity.
+    pub private_key: PrivateKey,
+    /// Its address with prefix length.
+    pub address: String,
+    /// The interface's MTU in bytes.
+    pub mtu: u16,
+    /// The interface's name.
+    pub tap_name: String,
+    /// Where the radio is: `tcp://127.0.0.1:4403`.
+    pub connect: String,
+    /// Further lines of `[Interface]`.
+    pub more: Vec<String>,
+    /// Everybody else.
+    pub peers: Vec<Peer>,
+}
+
+/// A peer of a [`Config`].
+#[derive(Debug, Clone)]
+pub struct Peer {
+    /// Its identity.
+    pub public_key: PublicKey,
+    /// A secret shared beforehand.
+    pub preshared_key: Option<PresharedKey>,
+    /// Its addresses, comma separated.
+    pub allowed_ips: String,
+    /// Its radio.
+    pub endpoint: u32,
+    /// Whether there is no handshake.
+    pub symmetric: bool,
+}
+
+impl Config {
+    /// Writes the file, readable by its owner alone.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn write(&self, path: &Path) -> Result<()> {
+        let mut text = format!(
+            "[Interface]\nPrivateKey = {}\nAddress = {}\nMTU = {}\nTapName = {}\nMeshtasticConnect = {}\n",
+            *self.private_key.to_base64(),
+            self.address,
+            self.mtu,
+            self.tap_name,
+            self.connect
+        );
+        for line in &self.more {
+            writeln!(text, "{line}")?;
+        }
+        for peer in &self.peers {
+            write!(text, "\n[Peer]\nPublicKey = {}\n", peer.public_key)?;
+            if let Some(key) = &peer.preshared_key {
+                writeln!(text, "PresharedKey = {}", *key.to_base64())?;
+            }
+            writeln!(text, "AllowedIPs = {}", peer.allowed_ips)?;
+            writeln!(text, "Endpoint = !{:08x}", peer.endpoint)?;
+            writeln!(text, "PeerMode = {}", if peer.symmetric { "SYMMETRIC" } else { "PKI" })?;
+        }
+        File::options()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(path)?
+            .write_all(text.as_bytes())?;
+        Ok(())
+    }
+}
+
+/// Returns a fresh private key.
+///
+/// # Errors
+/// If the kernel gives no random bytes.
+pub fn private_key() -> Result<PrivateKey> {
+    Ok(PrivateKey::from_random(random()?))
+}
+
+/// Returns a fresh preshared key.
+///
+/// # Errors
+/// If the kernel gives no random bytes.
+pub fn preshared_key() -> Result<PresharedKey> {
+    Ok(PresharedKey::from_bytes(random()?))
+}
+
+fn random() -> Result<[u8; 32]> {
+    let mut bytes = [0; 32];
+    File::open("/dev/urandom")?.read_exact(&mut bytes)?;
+    Ok(bytes)
+}

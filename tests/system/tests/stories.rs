@@ -1,0 +1,13 @@
+//! The stories: each file makes one claim about the whole program, on real kernels and simulated radios.
+
+mod stories {
+    mod conversation;
+    mod dependencies;
+    mod faults;
+    mod fragments;
+    mod official_client;
+    mod rekey;
+    mod restart;
+    mod serial;
+    mod shared_air;
+}

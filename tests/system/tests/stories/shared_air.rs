@@ -1,0 +1,36 @@
+//! Somebody works in a terminal while a long transfer fills the air: the terminal stays quick.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use meshnet_system::daemon::Make::Ours;
+use meshnet_system::lab::{Lab, Spec};
+use meshnet_system::ping::Ping;
+use meshnet_system::{timed_story, wait};
+
+/// How much slower than on an idle air a small packet may get: it waits for the frame on the air, and for the three at
+/// most that the radio has taken already, each with its wait for a free channel.
+const SLOWER: u32 = 6;
+
+#[test]
+fn a_small_packet_overtakes_a_long_transfer() -> Result<()> {
+    timed_story(|dir| {
+        let lab = Lab::start(&Spec::new(Ours, Ours), dir)?;
+        lab.west.reach(&lab.east, Duration::from_secs(30))?;
+        let ping = Ping { count: 10, interval: Duration::from_millis(700), size: 16, ..Ping::default() };
+        let idle = lab.west.ping(&lab.east, ping)?.median().context("no reply")?;
+
+        let transfer = lab.west.transfer_to(&lab.east, 60_000, Duration::from_secs(300))?;
+        wait::wait_for("the transfer to run", Duration::from_secs(30), || {
+            Ok((transfer.received() > 2_000).then_some(()))
+        })?;
+        let before = transfer.received();
+        let busy = lab.west.ping(&lab.east, Ping { count: 15, ..ping })?.median().context("no reply")?;
+        let meanwhile = transfer.received() - before;
+        drop(transfer);
+
+        ensure!(meanwhile > 3_000, "the transfer stood still: {meanwhile} bytes in 10 s");
+        ensure!(busy < idle * SLOWER, "a ping takes {busy:?} beside the transfer, {idle:?} alone");
+        Ok(())
+    })
+}

@@ -1,0 +1,128 @@
+//! `cargo xtask test`: every test there is, in steps that all run even if one fails, and one verdict.
+
+use std::process::{Command, ExitCode};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail};
+use meshnet_system::{interrupt, programs, workspace};
+
+use crate::{need, say};
+
+/// Stories mostly wait for the air: more of them at once than there are processors.
+const STORIES_AT_ONCE: &str = "6";
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Arguments {
+    /// Only these steps: format, lint, doc, licences, unit, stories
+    #[arg(value_name = "STEP")]
+    steps: Vec<String>,
+}
+
+/// A step: its name, what it does in words, and the commands.
+struct Step {
+    name: &'static str,
+    title: &'static str,
+    commands: Vec<Command>,
+}
+
+/// Runs the steps.
+///
+/// # Errors
+/// If they cannot be run; a step that fails makes the exit code.
+pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
+    need::namespaces()?;
+    let mut steps = steps();
+    if let Some(unknown) = arguments.steps.iter().find(|name| !steps.iter().any(|step| step.name == **name)) {
+        let names: Vec<&str> = steps.iter().map(|step| step.name).collect();
+        bail!("no step {unknown:?}; there are {}", names.join(", "));
+    }
+    steps.retain(|step| arguments.steps.is_empty() || arguments.steps.iter().any(|name| name == step.name));
+    if steps.iter().any(|step| step.name == "stories") {
+        need::tools(&[&need::IP, &need::PING, &need::PYTHON])?;
+    }
+
+    let begin = Instant::now();
+    let mut rows = vec![["step", "result", "seconds"].map(str::to_owned).to_vec()];
+    let mut failed = Vec::new();
+    let count = steps.len();
+    for (index, step) in steps.iter_mut().enumerate() {
+        say::step(&format!("[{}/{count}] {}", index + 1, step.title));
+        let start = Instant::now();
+        let good = step.run()?;
+        if !good {
+            failed.push(step.name);
+        }
+        let result = if good { "passed" } else { "failed" };
+        rows.push(vec![step.name.to_owned(), result.to_owned(), seconds(start.elapsed())]);
+    }
+    println!();
+    say::table(&rows);
+    let took = seconds(begin.elapsed());
+    if failed.is_empty() {
+        say::verdict(true, &format!("{count} of {count} steps in {took} s"));
+        return Ok(ExitCode::SUCCESS);
+    }
+    say::verdict(false, &format!("{} (of {count} steps in {took} s)", failed.join(", ")));
+    Ok(ExitCode::FAILURE)
+}
+
+fn steps() -> Vec<Step> {
+    let mut doc = cargo(&["doc", "--workspace", "--no-deps", "--document-private-items"]);
+    doc.env("RUSTDOCFLAGS", "-D warnings");
+    let stories = ["test", "-p", "meshnet-system", "--", "--test-threads", STORIES_AT_ONCE];
+    vec![
+        Step { name: "format", title: "Formatting", commands: vec![cargo(&["fmt", "--all", "--check"])] },
+        Step {
+            name: "lint",
+            title: "Lints",
+            commands: vec![cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"])],
+        },
+        Step { name: "doc", title: "Documentation", commands: vec![doc] },
+        Step { name: "licences", title: "Licences and sources of dependencies", commands: licences() },
+        Step {
+            name: "unit",
+            title: "Unit tests, and worlds of nodes on simulated air",
+            commands: vec![cargo(&["test", "--workspace", "--exclude", "meshnet-system"])],
+        },
+        Step {
+            name: "stories",
+            title: "Stories: real binaries in network namespaces",
+            commands: vec![cargo(&["build", "--bins"]), cargo(&stories)],
+        },
+    ]
+}
+
+/// `cargo deny` says most, where it is installed; the test of the same list in `tests/system` runs everywhere.
+fn licences() -> Vec<Command> {
+    let installed =
+        Command::new("cargo-deny").arg("--version").output().is_ok_and(|output| output.status.success());
+    if installed {
+        vec![cargo(&["deny", "check", "licenses", "bans", "sources"])]
+    } else {
+        vec![cargo(&["test", "-p", "meshnet-system", "--test", "stories", "dependencies"])]
+    }
+}
+
+impl Step {
+    /// Runs the commands until one fails; returns whether none did.
+    fn run(&mut self) -> Result<bool> {
+        for command in &mut self.commands {
+            let good = command.status().with_context(|| format!("running {command:?}"))?.success();
+            interrupt::check()?;
+            if !good {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+}
+
+fn cargo(arguments: &[&str]) -> Command {
+    let mut command = Command::new(programs::cargo());
+    command.current_dir(workspace()).args(arguments);
+    command
+}
+
+fn seconds(duration: Duration) -> String {
+    format!("{:.0}", duration.as_secs_f64())
+}
