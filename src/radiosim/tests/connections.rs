@@ -241,13 +241,13 @@ fn what_a_host_sent_before_it_hung_up_is_still_read() {
     let (a, b) = (lab.add(quiet(A, "SHORT_FAST")), lab.add(quiet(B, "SHORT_FAST")));
     let (served, b) = (lab.connect(a), lab.connect(b));
     lab.datagram(served, B, 10);
-    lab.air.handle_client_disconnected(served, lab.now);
+    lab.hang_up(served);
     lab.run_secs(2);
     assert_eq!(content(&lab.take(b)).len(), 1);
     let waiting = lab.open(a, Transport::Tcp);
     lab.datagram(waiting, B, 20);
     lab.say(waiting, to_radio::Variant::Disconnect(true));
-    lab.air.handle_client_disconnected(waiting, lab.now);
+    lab.hang_up(waiting);
     lab.run_secs(2);
     assert_eq!(content(&lab.take(b)).len(), 1, "even if it was not accepted yet");
     lab.connect(a);
