@@ -72,23 +72,32 @@ pub fn story(seed: u64) -> Vec<u8> {
 /// # Errors
 /// If anything that must hold does not, or something panics.
 pub fn run(bytes: &[u8]) -> Result<Outcome, Failure> {
+    let (world, told) = tell(bytes);
+    told.map_err(|why| Failure { why, story: world.story() })
+}
+
+/// Runs a story; returns its world too, to be looked at.
+///
+/// # Errors
+/// As [`run`].
+pub fn tell(bytes: &[u8]) -> (World, Result<Outcome, String>) {
     let mut script = Script::new(bytes);
     let mut world = World::new(plan(&mut script));
     let told = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
         transitions(&mut world, &mut script);
         heal(&mut world)
     }));
-    told.map(|healed| {
+    let told = told.map(|healed| {
         let packets = &world.watch.packets;
         let arrived = packets.iter().filter(|packet| packet.delivered.is_some()).count() as u64;
         Outcome { healed, sent: packets.len() as u64, arrived, steps: world.steps }
-    })
-    .map_err(|panic| {
+    });
+    let told = told.map_err(|panic| {
         let text = panic.downcast_ref::<String>().cloned();
         let why = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
-        let story = format!("{:?}\n{}", world.plan, world.watch.flow());
-        Failure { why: why.unwrap_or_default().replace('\n', ", "), story }
-    })
+        why.unwrap_or_default().replace('\n', ", ")
+    });
+    (world, told)
 }
 
 /// Decodes what a world is like.
