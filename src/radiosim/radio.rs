@@ -11,7 +11,7 @@
 use std::time::{Duration, Instant};
 
 use meshnet_proto::meshtastic::airtime::{Modem, Region};
-use meshnet_proto::meshtastic::message::{MeshPacket, User};
+use meshnet_proto::meshtastic::message::{LoraConfig, MeshPacket, User};
 
 use crate::chance::Chance;
 use crate::config::{Acquainted, Faults, RadioConfig};
@@ -64,6 +64,8 @@ pub(crate) struct Radio {
     node_info: modules::NodeInfoModule,
     telemetry_due: Option<Instant>,
     reset_due: Option<Instant>,
+    /// How the host wants the radio set; it takes effect with the next reset.
+    new_lora: Option<LoraConfig>,
     /// Packets for the host that a fault holds back.
     late: Vec<(Instant, MeshPacket)>,
 }
@@ -89,6 +91,7 @@ impl Radio {
             node_info: modules::NodeInfoModule::default(),
             telemetry_due: None,
             reset_due: None,
+            new_lora: None,
             late: Vec::new(),
             config,
         };
@@ -109,6 +112,7 @@ impl Radio {
         if forget_nodes {
             self.nodes.clear();
         }
+        self.apply_new_lora();
         self.modem = self.config.modem();
         self.region = Region::from_number(self.config.region);
         self.queue = queue::TxQueue::default();

@@ -36,8 +36,10 @@ const GIVE_UP: Duration = Duration::from_secs(30);
 const REKEY_AFTER: Duration = Duration::from_secs(5 * 3600);
 /// How long its kernel believes what it learnt of a neighbour.
 const ARP_LIFETIME: Duration = Duration::from_secs(60);
-/// How long its kernel asks, once a second.
+/// How often its kernel asks, how long it waits for each answer, and before it asks for what it knew once.
 const ARP_TRIES: u32 = 3;
+const ARP_RETRY: Duration = Duration::from_secs(1);
+const ARP_DELAY: Duration = Duration::from_secs(5);
 /// Frames that its kernel keeps while it asks.
 const ARP_QUEUE: usize = 3;
 /// What the tool splits at: more than any radio carries.
@@ -66,8 +68,10 @@ struct Peer {
 /// What its kernel knows of a neighbour.
 struct Neighbour {
     mac: Option<Mac>,
+    /// Until when that is beyond doubt.
     until: Instant,
-    tries: u32,
+    /// How often it was asked for, and when it is next.
+    asking: Option<(u32, Instant)>,
     waiting: VecDeque<Vec<u8>>,
 }
 
@@ -149,10 +153,14 @@ impl Tool {
         let neighbour = self.neighbours.entry(destination).or_insert(Neighbour {
             mac: None,
             until: now,
-            tries: 0,
+            asking: None,
             waiting: VecDeque::new(),
         });
-        if let Some(mac) = neighbour.mac.filter(|_| now < neighbour.until) {
+        if let Some(mac) = neighbour.mac {
+            if neighbour.until <= now && neighbour.asking.is_none() {
+                // Stale, but good enough; it is asked for if nothing confirms it.
+                neighbour.asking = Some((0, now + ARP_DELAY));
+            }
             let mut frame = frame.to_vec();
             frame[..6].copy_from_slice(&mac);
             frame[6..12].copy_from_slice(&self.mac);
@@ -162,8 +170,8 @@ impl Tool {
         if neighbour.waiting.len() > ARP_QUEUE {
             neighbour.waiting.pop_front();
         }
-        if neighbour.tries == 0 || neighbour.mac.take().is_some() {
-            (neighbour.tries, neighbour.until) = (1, now + Duration::from_secs(1));
+        if neighbour.asking.is_none() {
+            neighbour.asking = Some((1, now + ARP_RETRY));
             self.ask(destination, now);
         }
     }
@@ -309,7 +317,7 @@ impl Tool {
             self.to_peer(arp.sender, &answer, now);
         }
         let Some(neighbour) = self.neighbours.get_mut(&arp.sender) else { return };
-        (neighbour.mac, neighbour.tries, neighbour.until) = (Some(arp.sender_mac), 0, now + ARP_LIFETIME);
+        (neighbour.mac, neighbour.asking, neighbour.until) = (Some(arp.sender_mac), None, now + ARP_LIFETIME);
         for frame in std::mem::take(&mut neighbour.waiting) {
             self.handle_device(&frame, now);
         }
@@ -345,15 +353,18 @@ impl Tool {
                 }
             }
         }
-        let due =
-            self.neighbours.iter().filter(|(_, neighbour)| neighbour.tries > 0 && neighbour.until <= now);
+        let is_due = |neighbour: &Neighbour| neighbour.asking.is_some_and(|(_, at)| at <= now);
+        let due = self.neighbours.iter().filter(|(_, neighbour)| is_due(neighbour));
         let due: Vec<Ipv4Addr> = due.map(|(address, _)| *address).collect();
         for address in due {
             let Some(neighbour) = self.neighbours.get_mut(&address) else { continue };
-            if neighbour.tries >= ARP_TRIES {
-                self.neighbours.remove(&address);
+            let asked = neighbour.asking.map_or(0, |(asked, _)| asked);
+            if asked >= ARP_TRIES {
+                // An answer that comes late is still good for the next packet.
+                (neighbour.mac, neighbour.asking) = (None, None);
+                neighbour.waiting.clear();
             } else {
-                (neighbour.tries, neighbour.until) = (neighbour.tries + 1, now + Duration::from_secs(1));
+                neighbour.asking = Some((asked + 1, now + ARP_RETRY));
                 self.ask(address, now);
             }
         }
@@ -382,7 +393,7 @@ impl Tool {
             }
             _ => None,
         });
-        let asking = self.neighbours.values().filter(|neighbour| neighbour.tries > 0);
-        handshakes.chain(asking.map(|neighbour| (neighbour.until, "address"))).min()
+        let asking = self.neighbours.values().filter_map(|neighbour| neighbour.asking);
+        handshakes.chain(asking.map(|(_, at)| (at, "address"))).min()
     }
 }

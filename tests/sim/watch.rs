@@ -42,10 +42,12 @@ const REASONS: &[&str] = &[
     "radio answer",
 ];
 /// Lines of the flow that are kept.
-const FLOW: usize = 400;
+const FLOW: usize = 4000;
 /// Datagrams that are kept for those who would replay them.
 const RECORDED: usize = 256;
 const HOUR: f64 = 3600.0;
+/// Packets that a radio may have queued when it finds its hour spent.
+const QUEUED: f64 = 4.0;
 
 /// A packet of a host's.
 #[derive(Debug, Clone)]
@@ -80,8 +82,8 @@ pub struct Recorded {
 /// The counters that one direction of a pair used.
 #[derive(Debug, Default)]
 struct Counters {
-    /// Ends of handshakes: each may have given the sender a key.
-    handshakes: BTreeSet<Vec<u8>>,
+    /// Handshake messages that came: each may have given the sender a key.
+    handshakes: usize,
     /// What was sealed with each counter, by its start.
     used: BTreeMap<u64, BTreeSet<Vec<u8>>>,
 }
@@ -89,11 +91,32 @@ struct Counters {
 /// The air that a radio used within the last hour.
 #[derive(Debug, Default)]
 struct Law {
-    sent: VecDeque<(f64, f64)>,
+    sent: VecDeque<Sent>,
     sum: f64,
+    own: f64,
     /// When the radio, and when the daemon, last forgot what was sent.
     radio_forgot: Option<f64>,
     daemon_forgot: Option<f64>,
+}
+
+/// A transmission: its start in seconds, its air, and that again if the packet was the radio's own or its host's.
+#[derive(Debug, Clone, Copy)]
+struct Sent {
+    time: f64,
+    air: f64,
+    own: f64,
+}
+
+impl Law {
+    /// Takes a transmission that ended now, and forgets those before the last hour.
+    fn push(&mut self, sent: Sent, now: f64) {
+        self.sent.push_back(sent);
+        (self.sum, self.own) = (self.sum + sent.air, self.own + sent.own);
+        while let Some(old) = self.sent.front().copied().filter(|old| old.time + HOUR < now) {
+            (self.sum, self.own) = (self.sum - old.air, self.own - old.own);
+            self.sent.pop_front();
+        }
+    }
 }
 
 /// See the module's introduction.
@@ -211,7 +234,7 @@ impl Watch {
     /// Somebody replays or invents a datagram.
     pub fn handle_injected(&mut self, at: usize, from: LinkAddr, payload: &[u8], now: Instant) {
         self.note(now, format!("!! → {at} as {from}: {}", describe(payload)));
-        self.note_response(at, from, payload);
+        self.note_handshake(at, from, payload);
     }
 
     /// Whether a frame holds a ping: from whom, and how long.
@@ -243,11 +266,13 @@ impl Watch {
                 if self.recorded.len() > RECORDED {
                     self.recorded.pop_front();
                 }
+                // The model of the tool is not what is tested.
+                let to = to.filter(|_| !self.tools[at]);
                 to.map_or(Ok(()), |to| self.sealed(at, to, &transmit.payload))
             }
             Did::Received { from, payload } => {
                 self.note(now, format!("{at} ← {from}: {}", describe(payload)));
-                self.note_response(at, *from, payload);
+                self.note_handshake(at, *from, payload);
                 Ok(())
             }
             Did::Delivered(frame) => self.delivered(at, station, frame, now),
@@ -270,22 +295,17 @@ impl Watch {
         }
     }
 
-    /// A response that comes in may give its receiver a key to seal with.
-    fn note_response(&mut self, at: usize, from: LinkAddr, payload: &[u8]) {
-        if let (Ok(Datagram::Response(_)), Some(from)) =
-            (Datagram::parse(payload), from.as_radio().and_then(station_of))
-        {
-            self.counters.entry((at, from)).or_default().handshakes.insert(payload.to_vec());
+    /// A handshake message that comes in may give its receiver a key to seal with.
+    fn note_handshake(&mut self, at: usize, from: LinkAddr, payload: &[u8]) {
+        let is_handshake = matches!(Datagram::parse(payload), Ok(Datagram::Init(_) | Datagram::Response(_)));
+        if let Some(from) = from.as_radio().and_then(station_of).filter(|_| is_handshake) {
+            self.counters.entry((at, from)).or_default().handshakes += 1;
         }
     }
 
     /// A station sends a datagram to another: no counter twice under one key.
     fn sealed(&mut self, from: usize, to: usize, payload: &[u8]) -> Result<(), String> {
         let (counter, start) = match Datagram::parse(payload) {
-            Ok(Datagram::Response(_)) => {
-                self.counters.entry((from, to)).or_default().handshakes.insert(payload.to_vec());
-                return Ok(());
-            }
             Ok(Datagram::Data(data)) => (data.counter, data.ciphertext),
             Ok(Datagram::Fragment(fragment)) if fragment.index == 0 => {
                 match fragment.chunk.split_first_chunk() {
@@ -300,7 +320,7 @@ impl Watch {
         // One key serves both directions there.
         let way = if is_symmetric { (from.min(to), from.max(to)) } else { (from, to) };
         let counters = self.counters.entry(way).or_default();
-        let keys = if is_symmetric { 1 } else { counters.handshakes.len() };
+        let keys = if is_symmetric { 1 } else { counters.handshakes };
         let used = counters.used.entry(counter).or_default();
         used.insert(start.get(..16).unwrap_or(start).to_vec());
         if used.len() > keys {
@@ -375,19 +395,19 @@ impl Watch {
         self.note(when, line);
         let law = &mut self.laws[at];
         let (air, end) = (entry.airtime_ms / 1000.0, entry.time + entry.airtime_ms / 1000.0);
-        law.sent.push_back((entry.time, air));
-        law.sum += air;
-        while let Some(&(time, air)) = law.sent.front().filter(|(time, _)| time + HOUR < end) {
-            debug_assert!(time < end, "the ledger is in order");
-            law.sum -= air;
-            law.sent.pop_front();
-        }
+        let own = if entry.from == entry.sender { air } else { 0.0 };
+        law.push(Sent { time: entry.time, air, own }, end);
         let lately = |at: Option<f64>| at.is_some_and(|at| at + HOUR > end && at > 0.0);
-        // Each of the two remembers for the other, unless both forgot within the hour.
+        // Each of the two remembers for the other, unless both forgot within the hour; the tool keeps no account.
         let excused =
-            self.duty >= 1.0 || lately(law.radio_forgot) && (lately(law.daemon_forgot) || self.tools[at]);
-        if !excused && law.sum > self.duty * HOUR + air {
-            return Err(format!("radio {at} sent for {:.1} s within an hour", law.sum));
+            self.duty >= 1.0 || self.tools[at] || lately(law.radio_forgot) && lately(law.daemon_forgot);
+        let limit = self.duty * HOUR;
+        // What it relays for others is the radio's business, and it looks at its account before it queues a packet.
+        if !excused && (law.own > limit || law.sum > limit + QUEUED * air) {
+            return Err(format!(
+                "radio {at} sent for {:.1} s within an hour, {:.1} s its own",
+                law.sum, law.own
+            ));
         }
         Ok(())
     }

@@ -357,6 +357,12 @@ impl World {
         }
     }
 
+    /// Writes down the plan and what happened lately.
+    #[must_use]
+    pub fn story(&self) -> String {
+        format!("{:?}\n{}", self.plan, self.watch.flow())
+    }
+
     /// Ends the world, saying why and what went before.
     ///
     /// # Panics

@@ -29,7 +29,8 @@ impl Instance {
                 let seconds = until.saturating_duration_since(now).as_secs();
                 warn!(
                     link = self.link_name(*link),
-                    seconds, "the hour's airtime is spent: only handshakes are sent"
+                    seconds,
+                    "the hour's airtime is spent: bulk traffic waits, the rest is for what somebody waits for"
                 );
             }
             Event::NoRadioKey { link, to } => {
@@ -41,6 +42,7 @@ impl Instance {
         }
     }
 
+    /// The driver tells of its radio by itself; this is what the core is told.
     pub(super) fn log_link(&self, link: LinkId, event: &LinkEvent) {
         match event {
             LinkEvent::Up(caps) => {
@@ -48,9 +50,9 @@ impl Instance {
                     Airtime::Free => None,
                     Airtime::Metered(metered) => Some(metered.hourly.as_secs()),
                 };
-                info!(link = self.link_name(link), mtu = caps.mtu, air_s_per_hour = hourly_s, "link is up");
+                debug!(link = self.link_name(link), mtu = caps.mtu, air_s_per_hour = hourly_s, "link is up");
             }
-            LinkEvent::Down => info!(link = self.link_name(link), "link is down"),
+            LinkEvent::Down => debug!(link = self.link_name(link), "link is down"),
             LinkEvent::Refused { token, reason } => {
                 debug!(link = self.link_name(link), token, ?reason, "datagram refused");
             }

@@ -72,3 +72,82 @@ impl Store {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use meshnet_proto::config::{Config, PeerConfig, PeerMode, REKEY_AFTER_MESSAGES};
+    use meshnet_proto::key::{PresharedKey, PrivateKey};
+    use meshnet_proto::link::{AddrKind, Airtime, LinkAddr, LinkCaps, LinkEvent, LinkId};
+
+    use super::*;
+
+    /// A core that has something to send under a counter that it wants saved first.
+    fn node(now: Instant) -> Node {
+        let peer = PeerConfig {
+            public_key: PrivateKey::from_random([2; 32]).public(),
+            preshared_key: Some(PresharedKey::from_bytes([3; 32])),
+            allowed_ips: vec!["10.0.0.2/32".parse().unwrap()],
+            endpoints: vec![LinkAddr::radio(7)],
+            mode: PeerMode::Symmetric,
+        };
+        let config = Config {
+            private_key: PrivateKey::from_random([1; 32]),
+            addresses: vec!["10.0.0.1/24".parse().unwrap()],
+            mtu: 180,
+            rekey_after_messages: REKEY_AFTER_MESSAGES,
+            peers: vec![peer],
+        };
+        let mut node = Node::new(&config, [4; 32], Duration::ZERO, now).unwrap();
+        let (kind, airtime) = (AddrKind::Radio, Airtime::Free);
+        let caps = LinkCaps { kind, mtu: 219, airtime, cost: 0, ordered: true, broadcast: false };
+        node.handle_link(LinkId(0), LinkEvent::Up(caps), now);
+        node.handle_link(LinkId(0), LinkEvent::Room(8), now);
+        let mut frame = vec![2; 12];
+        frame.extend([0x08, 0x00, 0x45, 0, 0, 20, 0, 0, 0, 0, 64, 59, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2]);
+        let sum: u32 = frame[14..].chunks(2).map(|word| u32::from(word[0]) << 8 | u32::from(word[1])).sum();
+        let checksum = !u16::try_from((sum & 0xffff) + (sum >> 16)).unwrap();
+        frame[24..26].copy_from_slice(&checksum.to_be_bytes());
+        node.handle_device(&frame, now);
+        node
+    }
+
+    #[test]
+    fn nothing_may_leave_until_the_state_is_on_disk() {
+        let now = Instant::now();
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("missing/mesh0.state");
+        let mut node = node(now);
+        let mut store = Store::open(path.clone(), &mut node).unwrap();
+        assert!(!store.save(&mut node, now), "there is no such directory");
+        assert_eq!(store.retry_at(), Some(now + RETRY));
+
+        fs::create_dir(dir.path().join("missing")).unwrap();
+        assert!(!store.save(&mut node, now + RETRY / 2), "its next try is not due");
+        assert!(!path.exists());
+        assert!(store.save(&mut node, now + RETRY));
+        assert_eq!(store.retry_at(), None);
+        assert!(fs::read_to_string(&path).unwrap().contains("symmetric"));
+    }
+
+    #[test]
+    fn what_the_saved_state_covers_may_leave() {
+        let now = Instant::now();
+        let dir = tempfile::tempdir().unwrap();
+        let mut node = node(now);
+        let mut store = Store::open(dir.path().join("mesh0.state"), &mut node).unwrap();
+        assert!(store.save(&mut node, now));
+        assert!(node.poll_transmit(now).is_some());
+    }
+
+    #[test]
+    fn a_state_that_cannot_be_read_is_an_error_and_one_that_makes_no_sense_is_not() {
+        let now = Instant::now();
+        let dir = tempfile::tempdir().unwrap();
+        assert!(Store::open(dir.path().to_owned(), &mut node(now)).is_err(), "a directory");
+        let path = dir.path().join("mesh0.state");
+        fs::write(&path, [0xff; 100]).unwrap();
+        assert!(Store::open(path, &mut node(now)).is_ok());
+    }
+}

@@ -121,8 +121,8 @@ impl Node {
         peer.last_seen = Some(now);
         peer.heard_on = Some(path);
         peer.silence.heard();
-        if !peer.up {
-            peer.up = true;
+        // A session announces itself; a key shared beforehand shows by its first packet that the peer is there.
+        if matches!(peer.keying, Keying::Symmetric(_)) && !std::mem::replace(&mut peer.up, true) {
             let peer = peer.public_key;
             self.push_event(Event::PeerUp { peer });
         }

@@ -41,7 +41,8 @@ impl Node {
                 }
             }
             (Resolution::Asked, ask) => {
-                self.peers[at].wait(frame, expires);
+                let dropped = self.peers[at].wait(frame, expires);
+                *self.drops.entry(DropReason::HandshakeBacklog).or_default() += dropped;
                 if ask {
                     let destination = self.peers[at].first_waiting().and_then(destination);
                     self.ask_for_mac(at, destination, now);

@@ -35,6 +35,10 @@ const TRIES: u32 = 5;
 const TRIES_WHEN_AWAY: u32 = 2;
 /// From this try on, reach as far as the link can.
 const FAR_FROM_TRY: u32 = 2;
+/// Attempts whose response may still come, and for how long: a peer with a backlog answers late, and a peer that lets go
+/// of its old session for each init that it answers has then no other.
+const MAX_ATTEMPTS: usize = 8;
+const ATTEMPT_FOR: Duration = Duration::from_secs(300);
 /// Pause after a failed handshake, doubled by each further one.
 const COOLDOWN: Duration = Duration::from_secs(20);
 const MAX_COOLDOWN: Duration = Duration::from_secs(300);
@@ -248,7 +252,11 @@ impl Pki {
         let (frame, by) = self.sessions.open(data, now)?;
         if by == OpenedBy::Offer {
             self.handshake = None;
-            self.attempts.clear();
+            // A peer that is none of us has only the session of the init that it answered last, if one of ours is still
+            // to be answered.
+            if self.kin != Some(false) {
+                self.attempts.clear();
+            }
             self.away = false;
             self.actions.push_back(Action::Usable { first });
         }
@@ -353,6 +361,7 @@ impl Pki {
         global: &mut Bucket,
         now: Instant,
     ) -> Result<(), DropReason> {
+        self.expire(now);
         let attempt = self.attempts.iter().position(|(attempt, _)| attempt.number() == response.receiver);
         let Some(at) = attempt else { return Err(DropReason::BadHandshake) };
         if !global.take(now) {
@@ -378,7 +387,6 @@ impl Pki {
     pub(super) fn start(&mut self, pace: Duration, rng: &mut ChaCha20Rng, now: Instant) {
         if self.handshake.is_none() {
             self.handshake = Some(Handshake { tries: 0, next_at: now });
-            self.attempts.clear();
             self.try_again(pace, rng, now);
         }
     }
@@ -403,6 +411,9 @@ impl Pki {
         let payload = attempt.init().emit().to_vec();
         self.actions.push_back(Action::Send { payload, far: tries >= FAR_FROM_TRY });
         self.attempts.push_back((attempt, now));
+        if self.attempts.len() > MAX_ATTEMPTS {
+            self.attempts.pop_front();
+        }
         let wait = retry_time(pace, tries);
         let jitter = wait.mul_f64(f64::from(rng.next_u32() >> 16) / 65_536.0 / 4.0);
         self.handshake = Some(Handshake { tries: tries + 1, next_at: now + wait + jitter });
@@ -410,7 +421,6 @@ impl Pki {
 
     fn fail(&mut self, tries: u32, now: Instant) {
         self.handshake = None;
-        self.attempts.clear();
         let pause = COOLDOWN * 2_u32.pow(self.failures.min(6));
         self.failures += 1;
         self.cooldown = Some(now + pause.min(MAX_COOLDOWN));
@@ -431,7 +441,8 @@ impl Pki {
     /// When [`Self::handle_timeout`] is due: a retry, or keys to be forgotten.
     pub(super) fn deadline(&self) -> Option<(Instant, &'static str)> {
         let retry = self.handshake.as_ref().map(|handshake| (handshake.next_at, "handshake"));
-        retry.into_iter().chain(self.sessions.deadline()).min()
+        let attempt = self.attempts.front().map(|(_, at)| (*at + ATTEMPT_FOR, "old keys"));
+        retry.into_iter().chain(attempt).chain(self.sessions.deadline()).min()
     }
 
     /// When frames that wait for an offer's proof have waited long enough.
@@ -440,6 +451,9 @@ impl Pki {
     }
 
     fn expire(&mut self, now: Instant) {
+        while self.attempts.front().is_some_and(|(_, at)| *at + ATTEMPT_FOR <= now) {
+            self.attempts.pop_front();
+        }
         self.sessions.expire(self.rekey_messages, now);
     }
 }

@@ -24,8 +24,8 @@ use crate::key::PresharedKey;
 
 /// How many counters are reserved at once: one write to disk for so many packets.
 pub const BLOCK: u64 = 1024;
-/// How far ahead of what was seen the stored runs reach.
-pub const AHEAD: u64 = 16;
+/// How far ahead of what was seen the stored runs reach: a write to disk for so many packets, and as many lost by a crash.
+pub const AHEAD: u64 = 4;
 /// How far above a run's highest counter a counter still belongs to it.
 const REACH: u64 = 1 << 20;
 /// A peer's counter this close to ours makes us leap.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use meshnet_proto::meshtastic::airtime::Preset;
 use meshnet_proto::meshtastic::message::mesh_packet::Payload;
 use meshnet_proto::meshtastic::message::{
-    Channel, Config, Data, LoraConfig, MeshPacket, SharedContact, User, config, port,
+    Channel, Config, Data, MeshPacket, SharedContact, User, config, port,
 };
 use prost::{Message, Oneof};
 
@@ -61,7 +61,7 @@ impl Radio {
             }
             Verb::SetChannel(channel) => self.set_channel(channel),
             Verb::SetConfig(Config { variant: Some(config::Variant::Lora(lora)) }) => {
-                self.set_lora(&lora);
+                self.new_lora = Some(lora);
                 self.reset_in(REBOOT_AFTER_CONFIG, turn.now);
             }
             Verb::SetConfig(_) => {}
@@ -96,8 +96,9 @@ impl Radio {
         }
     }
 
-    /// Takes effect at the reset that follows.
-    fn set_lora(&mut self, lora: &LoraConfig) {
+    /// Takes over what the host set before the reset.
+    pub(crate) fn apply_new_lora(&mut self) {
+        let Some(lora) = self.new_lora.take() else { return };
         if let Some(preset) = Preset::by_number(lora.modem_preset) {
             self.config.preset = preset;
         }

@@ -52,7 +52,7 @@ impl Radio {
             }
         }
         self.write();
-        self.port.forget_if_gone();
+        self.port.forget_gone();
     }
 
     /// Whatever has come up for the host goes out at the next poll; on a serial port, at once.

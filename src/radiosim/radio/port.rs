@@ -96,7 +96,7 @@ struct Pipe {
     input: Vec<u8>,
     output: VecDeque<u8>,
     closed: bool,
-    /// The host has closed its side, and the firmware has yet to read what it sent before.
+    /// The host has closed its side.
     gone: bool,
 }
 
@@ -153,24 +153,13 @@ impl Port {
         }
     }
 
-    /// The host has closed its side. What it sent before is still read: a client may say its word and go.
+    /// The host has closed its side. What it sent before is still read: it lies in the socket's buffer.
     pub(crate) fn disconnect(&mut self, id: ClientId) {
-        let served = self.session.as_ref().is_some_and(|session| session.id == id && !session.stalled);
+        let serves = self.session.as_ref().is_some_and(|session| session.id == id && !session.stalled);
+        let comes = self.waiting.iter().any(|(waiting, _)| *waiting == id);
         match self.pipes.get_mut(&id) {
-            Some(pipe) if served && !pipe.input.is_empty() => {
-                pipe.gone = true;
-                pipe.output.clear();
-                self.ready.remove(&id);
-            }
+            Some(pipe) if (serves || comes) && !pipe.input.is_empty() => pipe.gone = true,
             _ => self.forget(id),
-        }
-    }
-
-    /// The firmware has read everything: a host that has gone is gone for good.
-    pub(crate) fn forget_if_gone(&mut self) {
-        let Some(id) = self.session.as_ref().map(|session| session.id) else { return };
-        if self.pipes.get(&id).is_some_and(|pipe| pipe.gone) {
-            self.forget(id);
         }
     }
 
@@ -179,6 +168,14 @@ impl Port {
         self.ready.remove(&id);
         self.waiting.retain(|(waiting, _)| *waiting != id);
         self.session.take_if(|session| session.id == id);
+    }
+
+    /// Ends the session of a host that has gone, once all that it sent is read.
+    pub(crate) fn forget_gone(&mut self) {
+        let Some(id) = self.session.as_ref().map(|session| session.id) else { return };
+        if self.pipes.get(&id).is_none_or(|pipe| pipe.gone) {
+            self.forget(id);
+        }
     }
 
     /// Takes bytes from the host, which wait for the next poll; returns how many there was room for.
@@ -284,12 +281,11 @@ impl Port {
 
     fn hang_up(&mut self, id: ClientId) {
         match self.pipes.get_mut(&id) {
-            Some(pipe) if pipe.gone => self.forget(id),
-            Some(pipe) => {
+            Some(pipe) if !pipe.gone => {
                 pipe.closed = true;
                 self.ready.insert(id);
             }
-            None => {}
+            _ => self.forget(id),
         }
     }
 

@@ -65,3 +65,14 @@ fn nothing_leaves_before_its_counter_is_stored() {
     world.seconds(30);
     assert!(!world.numbers(1).is_empty());
 }
+
+#[test]
+fn frames_that_give_way_while_the_address_is_asked_for_are_counted() {
+    let mut world = world();
+    world.lose = Box::new(|_| true);
+    for number in 0..40 {
+        world.send(0, number);
+    }
+    assert_eq!(world.nodes[0].peers[0].waiting_len(), 32);
+    assert_eq!(world.count(0, DropReason::HandshakeBacklog), 8);
+}

@@ -9,6 +9,9 @@ fn the_first_packet_arrives_though_it_starts_the_handshake() {
     world.seconds(10);
     assert_eq!(world.numbers(1), [1]);
     assert_eq!(world.log.len(), 3, "init, response, packet: {:?}", world.log);
+    for events in &world.events {
+        assert!(matches!(events[..], [Event::PeerUp { .. }]), "{events:?}");
+    }
 }
 
 #[test]
@@ -64,6 +67,24 @@ fn a_lost_handshake_message_is_sent_again() {
         world.seconds(50);
         assert_eq!(world.numbers(1), [1], "type {lost} lost twice");
     }
+}
+
+#[test]
+fn a_response_that_comes_after_all_tries_still_makes_a_session() {
+    let mut world = World::new(&Setup::default());
+    world.lose = Box::new(|sent| sent.payload[0] == 2);
+    world.send(0, 1);
+    let gave_up =
+        |world: &World| world.events[0].iter().any(|event| matches!(event, Event::HandshakeTimedOut { .. }));
+    while !gave_up(&world) {
+        world.seconds(1);
+    }
+    let late = world.sent_of_type(1, 2).pop().unwrap();
+    world.lose = Box::new(|sent| sent.payload[0] == 1);
+    world.nodes[0].handle_datagram(LINK, radio(1), &late.payload, world.now);
+    world.send(0, 2);
+    world.seconds(10);
+    assert_eq!(world.numbers(1), [2]);
 }
 
 #[test]
