@@ -1,8 +1,8 @@
 //! The configuration file: an INI-like text in the dialect of the Python tool `meshnet`, and what goes beyond it.
 //!
-//! Three steps, each in its own file: [`syntax`] cuts the text into sections and entries with their line numbers,
-//! [`value`] reads single values, [`interpret`] puts them together and checks what contradicts. None of these touches a
-//! file: [`parse`] is a function of the text alone. [`load`] reads the file, its private key file and their permissions.
+//! Three steps, each in its own file: `syntax` cuts the text into sections and entries with their line numbers,
+//! `value` reads single values, `interpret` puts them together and checks what contradicts. None of these touches a
+//! file: [`parse`] is a function of the text alone. [`load()`] reads the file, its private key file and their permissions.
 //!
 //! Invariants: every problem is found in one go, each with its file, line and key, what is wrong and what would be
 //! right; no message ever holds a secret; no text can make [`parse`] panic or take more memory than a small multiple of its
@@ -83,7 +83,7 @@ pub struct Peer {
 }
 
 impl Config {
-    /// Returns what the core is told, given the private key that [`load`] found.
+    /// Returns what the core is told, given the private key that [`load()`] found.
     #[must_use]
     pub fn core(&self, private_key: PrivateKey) -> meshnet_proto::config::Config {
         meshnet_proto::config::Config {

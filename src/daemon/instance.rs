@@ -5,7 +5,7 @@
 //! the TAP, datagrams for the links, events for the operator.
 //!
 //! Invariants: nothing leaves while the state that covers it is not on disk; nothing but an input or the core's own timer
-//! wakes the task; no source of input keeps another waiting for more than [`BATCH`] packets.
+//! wakes the task; no source of input keeps another waiting for more than `BATCH` packets.
 
 mod report;
 mod store;
@@ -66,6 +66,7 @@ pub struct Instance {
     tap_is_up: bool,
     links: Vec<Link>,
     from_links: mpsc::Receiver<FromLink>,
+    /// Held because the helper ends with it.
     _interface: Interface,
     interface_events: mpsc::Receiver<InterfaceEvent>,
     store: Store,

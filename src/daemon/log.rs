@@ -28,3 +28,27 @@ pub fn start(filter: &str) -> anyhow::Result<()> {
     }));
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::process::ExitStatusExt as _;
+    use std::process::Command;
+
+    /// Tells this test that it is the process that is to panic.
+    const VICTIM: &str = "MESHNETD_TEST_PANICS";
+
+    #[test]
+    fn a_panic_is_logged_and_aborts_the_process() {
+        if std::env::var_os(VICTIM).is_some() {
+            super::start("info").unwrap();
+            panic!("on purpose");
+        }
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command.args(["--exact", "log::tests::a_panic_is_logged_and_aborts_the_process", "--nocapture"]);
+        let output = command.env(VICTIM, "1").output().unwrap();
+        let log = String::from_utf8(output.stderr).unwrap();
+        assert!(log.contains("ERROR internal error: ") && log.contains("on purpose"), "{log}");
+        let abort = 6; // SIGABRT
+        assert_eq!(output.status.signal(), Some(abort), "{log}");
+    }
+}

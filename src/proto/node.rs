@@ -18,6 +18,7 @@ mod links;
 mod outbound;
 mod peer;
 mod pki;
+mod silence;
 mod store;
 #[cfg(test)]
 mod tests;

@@ -36,36 +36,29 @@ pub fn load(path: &Path) -> Result<(Config, PrivateKey), Vec<ConfigError>> {
         vec![ConfigError { line: u32::try_from(line).ok(), ..wrong }]
     })?;
     let Reading { config, mut findings, key_file, secret_at } = interpret::read(&name, text);
-    if let Some((line, key)) = secret_at
-        && metadata.mode() & OTHERS_READ != 0
-    {
-        findings.push(ConfigError {
-            file: name.clone(),
-            line: Some(line),
-            key: Some(key.to_owned()),
-            what: format!("a secret in a file that others can read (mode {:04o})", metadata.mode() & 0o7777),
-            right: format!("chmod 600 {name}, or PrivateKeyFile ="),
-            severity: Severity::Warning,
-        });
-    }
-    let error = |line, key: &str, (what, right): Wrong| ConfigError {
-        line: Some(line),
-        key: Some(key.to_owned()),
-        ..ConfigError::file(&name, what, right)
+    let mut tell = |severity, line, key: &str, (what, right): Wrong| {
+        let (line, key) = (Some(line), Some(key.to_owned()));
+        findings.push(ConfigError { line, key, severity, ..ConfigError::file(&name, what, right) });
     };
-    let mut own_key = None;
+    if let Some((line, key)) = secret_at
+        && let Some((what, right)) = exposed(&metadata, &name)
+    {
+        let what = format!("a secret in a file that {what}");
+        tell(Severity::Warning, line, key, (what, format!("{right}, or PrivateKeyFile =")));
+    }
+    let mut key_of_file = None;
     if let Some((file, line)) = key_file {
         match key_in_file(&path.parent().unwrap_or(Path::new("")).join(file)) {
-            Ok(key) => own_key = Some(key),
-            Err(wrong) => findings.push(error(line, "PrivateKeyFile", wrong)),
+            Ok(key) => key_of_file = Some(key),
+            Err(wrong) => tell(Severity::Error, line, "PrivateKeyFile", wrong),
         }
     }
     // With a key file, only here can a peer be found to have its public half.
-    if let (Some(key), Some(config)) = (&own_key, &config) {
+    if let (Some(key), Some(config)) = (&key_of_file, &config) {
         let own = key.public();
         if let Some(peer) = config.peers.iter().find(|peer| peer.core.public_key == own) {
             let wrong = ("our own public key".to_owned(), "the public key of the peer".to_owned());
-            findings.push(error(peer.line, "PublicKey", wrong));
+            tell(Severity::Error, peer.line, "PublicKey", wrong);
         }
     }
     findings.sort_by_key(|finding| finding.line.unwrap_or(u32::MAX));
@@ -73,9 +66,18 @@ pub fn load(path: &Path) -> Result<(Config, PrivateKey), Vec<ConfigError>> {
     let Some(config) = config.filter(|_| fine) else { return Err(findings) };
     let key = match &config.key {
         KeySource::Inline(key) => key.clone(),
-        KeySource::File { .. } => own_key.expect("without a key from the file there is an error"),
+        KeySource::File { .. } => {
+            key_of_file.expect("a key file without a key is an error, and there is none")
+        }
     };
     Ok((Config { warnings: findings, ..config }, key))
+}
+
+/// What is wrong with a file's permissions, if others can read it.
+fn exposed(metadata: &Metadata, name: &str) -> Option<Wrong> {
+    let mode = metadata.mode() & 0o7777;
+    (mode & OTHERS_READ != 0)
+        .then(|| (format!("others can read (mode {mode:04o})"), format!("chmod 600 {name}")))
 }
 
 /// The private key in a file of its own.
@@ -83,9 +85,8 @@ fn key_in_file(path: &Path) -> Result<PrivateKey, Wrong> {
     let name = path.display();
     let (text, metadata) =
         read(path, MAX_KEY_FILE_LEN).map_err(|(what, right)| (format!("{name}: {what}"), right))?;
-    if metadata.mode() & OTHERS_READ != 0 {
-        let what = format!("{name} can be read by others (mode {:04o})", metadata.mode() & 0o7777);
-        return Err((what, format!("chmod 600 {name}")));
+    if let Some((what, right)) = exposed(&metadata, &name.to_string()) {
+        return Err((format!("{name} is a file that {what}"), right));
     }
     let right = || "one line as \"meshctl genkey\" writes it".to_owned();
     let text = std::str::from_utf8(&text).map_err(|_| (format!("{name}: no text"), right()))?;

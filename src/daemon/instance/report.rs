@@ -29,7 +29,8 @@ impl Instance {
                 let seconds = until.saturating_duration_since(now).as_secs();
                 warn!(
                     link = self.link_name(*link),
-                    seconds, "the hour's airtime is spent: only handshakes are sent"
+                    seconds,
+                    "the hour's airtime is spent: bulk traffic waits, the rest is for what somebody waits for"
                 );
             }
             Event::NoRadioKey { link, to } => {

@@ -99,7 +99,7 @@ fn a_key_file_lies_beside_the_configuration_and_is_nobody_elses() {
         "all at once: {said}"
     );
     write(dir.path(), "keys/own", 0o644, format!("{PRIVATE}\n"));
-    error(&text, "keys/own can be read by others (mode 0644); chmod 600 keys/own");
+    error(&text, "keys/own is a file that others can read (mode 0644); chmod 600 keys/own");
     write(dir.path(), "keys/own", 0o600, &PRIVATE[..40]);
     error(
         &text,

@@ -262,12 +262,14 @@ async fn an_idle_driver_lets_the_processor_sleep() {
     let simulator = Simulator::tcp(&["--telemetry", "0", "--no-node-info"]);
     let mut host = Host::start(0, simulator.port(0));
     host.up().await;
-    // The status is shown once more after what happened last.
-    tokio::time::sleep(Duration::from_secs(1)).await;
-    let before = wakeups();
-    tokio::time::sleep(Duration::from_secs(8)).await;
-    let woken = wakeups() - before;
-    assert!(woken <= 2, "{woken} wakeups, where the end of this test's own wait is one");
+    // What the connection set going may take a while to come to rest; anything periodic shows in every window.
+    let mut woken = u64::MAX;
+    for _ in 0..4 {
+        let before = wakeups();
+        tokio::time::sleep(Duration::from_secs(8)).await;
+        woken = woken.min(wakeups() - before);
+    }
+    assert!(woken <= 2, "{woken} wakeups in the calmest 8 s, where the end of this test's own wait is one");
 }
 
 /// How often this thread, which runs everything of a test, has slept so far.

@@ -120,8 +120,9 @@ impl Node {
         let frame = opened?;
         peer.last_seen = Some(now);
         peer.heard_on = Some(path);
-        if !peer.up {
-            peer.up = true;
+        peer.silence.heard();
+        // A session announces itself; a key shared beforehand shows by its first packet that the peer is there.
+        if matches!(peer.keying, Keying::Symmetric(_)) && !std::mem::replace(&mut peer.up, true) {
             let peer = peer.public_key;
             self.push_event(Event::PeerUp { peer });
         }
@@ -148,6 +149,7 @@ impl Node {
                 self.learn_mac(at, parsed.source, now);
                 let len = u64::try_from(packet.bytes.len()).unwrap_or(0);
                 let many = packet.destination.is_multicast();
+                self.peers[at].silence.ended();
                 let received = &mut self.peers[at].received;
                 received.packets += 1;
                 received.bytes += len;

@@ -31,6 +31,9 @@ impl Node {
         }
         match self.peers[at].resolve(pace, now) {
             (Resolution::Known, _) => {
+                if self.peers[at].doubts_mac(pace, now) {
+                    self.ask_for_mac(at, destination(&frame), now);
+                }
                 let frame = self.address(at, frame);
                 let entry = Entry::new(frame, expires);
                 if let Some(state) = self.links.get_mut(&link) {
@@ -41,7 +44,8 @@ impl Node {
                 let dropped = self.peers[at].wait(frame, expires);
                 *self.drops.entry(DropReason::HandshakeBacklog).or_default() += dropped;
                 if ask {
-                    self.ask_for_mac(at, now);
+                    let destination = self.peers[at].first_waiting().and_then(destination);
+                    self.ask_for_mac(at, destination, now);
                 }
             }
             (Resolution::Unresolved, _) => self.drop_frame(&frame, DropReason::Unresolved, now),
@@ -81,11 +85,8 @@ impl Node {
     }
 
     /// Puts the question for a peer's MAC address on the air.
-    fn ask_for_mac(&mut self, at: PeerIndex, now: Instant) {
-        let destination = match self.peers[at].first_waiting().map(Frame::parse) {
-            Some(Ok(Frame { inner: Inner::Ip(packet), .. })) => packet.destination,
-            _ => return,
-        };
+    fn ask_for_mac(&mut self, at: PeerIndex, destination: Option<IpAddr>, now: Instant) {
+        let Some(destination) = destination else { return };
         let on_link = self.addresses.iter().any(|ours| ours.contains(&destination));
         let target = self.peers[at].whom_to_ask(destination, on_link);
         if let Some(question) = self.question(target) {
@@ -148,6 +149,7 @@ impl Node {
                 Action::Usable { first } => {
                     let peer = self.peers[at].public_key;
                     self.peers[at].up = true;
+                    self.peers[at].silence.rekeyed(now);
                     self.push_event(if first { Event::PeerUp { peer } } else { Event::Rekeyed { peer } });
                     self.flush(at, now);
                 }
@@ -276,5 +278,13 @@ impl Node {
             state.push_sealed(datagrams.into_iter().map(ready).collect());
         }
         self.settle(at, now);
+    }
+}
+
+/// Returns whither a frame goes, if it carries IP.
+fn destination(frame: &[u8]) -> Option<IpAddr> {
+    match Frame::parse(frame) {
+        Ok(Frame { inner: Inner::Ip(packet), .. }) => Some(packet.destination),
+        _ => None,
     }
 }

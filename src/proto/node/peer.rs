@@ -12,6 +12,7 @@ use ipnet::IpNet;
 use rand_chacha::ChaCha20Rng;
 
 use super::pki::{Pki, Readiness};
+use super::silence::Silence;
 use crate::event::{SessionState, Traffic};
 use crate::frame::Mac;
 use crate::key::PublicKey;
@@ -59,6 +60,7 @@ pub(super) struct Peer {
     pub(super) heard_on: Option<(LinkId, LinkAddr)>,
     pub(super) mac: Option<Mac>,
     resolving: Option<Resolving>,
+    pub(super) silence: Silence,
     unresolved_until: Option<Instant>,
     waiting: VecDeque<Waiting>,
     waiting_bytes: usize,
@@ -98,6 +100,7 @@ impl Peer {
             heard_on: None,
             mac: None,
             resolving: None,
+            silence: Silence::default(),
             unresolved_until: None,
             waiting: VecDeque::new(),
             waiting_bytes: 0,
@@ -189,11 +192,20 @@ impl Peer {
         }
     }
 
+    /// A frame goes to the peer's MAC address; returns whether to ask for that address again.
+    pub(super) fn doubts_mac(&mut self, pace: Duration, now: Instant) -> bool {
+        self.mac.is_some() && self.kin() != Some(true) && self.silence.sent(pace * 3, now)
+    }
+
     /// Learns the MAC address; returns whether that is news.
     pub(super) fn learn_mac(&mut self, mac: Mac) -> bool {
         self.resolving = None;
         self.unresolved_until = None;
-        neighbour::is_unicast(&mac) && mac != [0; 6] && self.mac.replace(mac) != Some(mac)
+        let news = neighbour::is_unicast(&mac) && mac != [0; 6] && self.mac.replace(mac) != Some(mac);
+        if news {
+            self.silence.ended();
+        }
+        news
     }
 
     /// Returns the MAC address for frames to the peer.

@@ -5,7 +5,7 @@
 //! **No counter may be sealed with twice**, by either side, ever. Our counters are reserved in blocks that are on disk
 //! before they are used ([`Symmetric::reservation`]), so a restart goes on behind the last block. The first one is random,
 //! in the half of the number range that the order of the two public keys gives us: two of us never meet. A peer that
-//! starts anywhere (the Python tool) may come near: then we leap away upwards ([`Symmetric::note_peer`]).
+//! starts anywhere (the Python tool) may come near: then we leap away upwards (`Symmetric::note_peer`).
 //!
 //! **No packet may be opened twice**, though a peer that restarts may go on from any counter, higher or lower. So seen
 //! counters are kept as a few *runs*, each with a replay window at its top; a counter outside all runs starts another,
@@ -24,8 +24,8 @@ use crate::key::PresharedKey;
 
 /// How many counters are reserved at once: one write to disk for so many packets.
 pub const BLOCK: u64 = 1024;
-/// How far ahead of what was seen the stored runs reach.
-pub const AHEAD: u64 = 16;
+/// How far ahead of what was seen the stored runs reach: a write to disk for so many packets, and as many lost by a crash.
+pub const AHEAD: u64 = 4;
 /// How far above a run's highest counter a counter still belongs to it.
 const REACH: u64 = 1 << 20;
 /// A peer's counter this close to ours makes us leap.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use meshnet_proto::meshtastic::airtime::Preset;
 use meshnet_proto::meshtastic::message::mesh_packet::Payload;
 use meshnet_proto::meshtastic::message::{
-    Channel, Config, Data, LoraConfig, MeshPacket, SharedContact, User, config, port,
+    Channel, Config, Data, MeshPacket, SharedContact, User, config, port,
 };
 use prost::{Message, Oneof};
 

@@ -84,6 +84,42 @@ fn a_peer_that_asks_for_our_address_is_answered_and_its_own_is_learnt() {
     assert!(world.delivered[0].is_empty(), "nothing of that reaches the kernel");
 }
 
+#[test]
+fn a_peer_that_came_back_with_another_mac_address_is_found_again() {
+    let mut world = World::new(&Setup { mode: PeerMode::Symmetric, psk: Some([5; 32]), ..Setup::default() });
+    let IpAddr::V4(theirs) = address(1) else { unreachable!() };
+    let mut peer = Symmetric::new(&PresharedKey::from_bytes([5; 32]), 77, false);
+    let _stored = peer.reserve();
+    let tell = |peer: &mut Symmetric, mac: Mac, world: &mut World| {
+        let answer =
+            Arp { is_request: false, sender_mac: mac, sender: theirs, target_mac: [0; 6], target: theirs };
+        let (counter, ciphertext) = peer.seal(&answer.emit(BROADCAST)).unwrap();
+        let bytes = Data { counter, ciphertext: &ciphertext }.emit();
+        world.nodes[0].handle_datagram(LINK, radio(1), &bytes, world.now);
+    };
+    tell(&mut peer, MAC, &mut world);
+    // It restarts; its kernel drops without a word what bears the old address.
+    let new = [0x06, 9, 9, 9, 9, 9];
+    let mut taken = 0;
+    let mut arrived = Vec::new();
+    for number in 0..20 {
+        world.nodes[0].handle_device(&packet(0, number, 20), world.now);
+        world.drain_node(0);
+        for at in std::mem::replace(&mut taken, world.log.len())..world.log.len() {
+            let frame = open(&mut peer, &world.log[at].payload);
+            match Frame::parse(&frame).unwrap().inner {
+                Inner::Arp(arp) if arp.is_request => tell(&mut peer, new, &mut world),
+                _ if frame[..6] == new => arrived.push(number),
+                _ => {}
+            }
+        }
+        world.now += Duration::from_secs(1);
+    }
+    let first = *arrived.first().expect("it is found");
+    assert!(first < 15, "not before packet {first}");
+    assert_eq!(arrived, (first..20).collect::<Vec<_>>());
+}
+
 fn open(peer: &mut Symmetric, bytes: &[u8]) -> Vec<u8> {
     match Datagram::parse(bytes) {
         Ok(Datagram::Data(data)) => peer.open(&data).unwrap(),
