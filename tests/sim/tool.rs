@@ -44,8 +44,8 @@ const ARP_DELAY: Duration = Duration::from_secs(5);
 const ARP_QUEUE: usize = 3;
 /// What the tool splits at: more than any radio carries.
 const CHUNKED_OVER: usize = 233;
-/// Datagrams that wait for the radio.
-const BACKLOG: usize = 64;
+/// Datagrams that wait for the radio: the tool fills the radio's own queue and keeps none.
+const BACKLOG: usize = 16;
 
 enum Keying {
     Pki { pair: Pair, lower: bool, state: State },
