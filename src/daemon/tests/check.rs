@@ -116,6 +116,16 @@ fn a_key_file_lies_beside_the_configuration_and_is_nobody_elses() {
 }
 
 #[test]
+fn a_user_who_is_not_here_is_a_warning_with_its_line() {
+    let dir = tempfile::tempdir().unwrap();
+    let text =
+        interface(&format!("PrivateKey = {PRIVATE}\nRunAsUser = nobdy-7\nRunAsGroup = 4711")) + &peer(ALICE);
+    let expected = "m.conf:3: warning: RunAsUser: there is no user \"nobdy-7\" here; one of the host that the network \
+                    runs on\nm.conf: fine (1 peer, 1 link)\n";
+    assert_eq!(check(&dir, 0o600, text), (0, expected.to_owned()));
+}
+
+#[test]
 fn what_is_no_text_file_is_said() {
     let dir = tempfile::tempdir().unwrap();
     let (_, said) = check(&dir, 0o600, b"[Interface]\n# caf\xe9\n");
