@@ -24,7 +24,11 @@ pub fn make_dir(path: &Path, owner: (Option<Uid>, Option<Gid>)) -> io::Result<()
     if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
         DirBuilder::new().recursive(true).mode(0o755).create(parent)?;
     }
-    DirBuilder::new().mode(0o700).create(path)?;
+    match DirBuilder::new().mode(0o700).create(path) {
+        // Another daemon, started at the same time, was faster.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => return Ok(()),
+        made => made?,
+    }
     match owner {
         (None, None) => Ok(()),
         (uid, gid) => unistd::chown(path, uid, gid).map_err(io::Error::from),
@@ -148,6 +152,26 @@ mod tests {
         assert_eq!(read_state(&path).unwrap().unwrap(), b"two");
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn daemons_that_start_together_make_their_directory_together() {
+        let dir = tempfile::tempdir().unwrap();
+        for round in 0..50 {
+            let path = dir.path().join(format!("{round}/meshnet"));
+            let together = std::sync::Barrier::new(4);
+            std::thread::scope(|scope| {
+                for _ in 0..4 {
+                    scope.spawn(|| {
+                        together.wait();
+                        make_dir(&path, (None, None)).unwrap();
+                    });
+                }
+            });
+            assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o700);
+        }
+        fs::write(dir.path().join("file"), "").unwrap();
+        assert!(make_dir(&dir.path().join("file"), (None, None)).is_err(), "no directory");
     }
 
     #[test]

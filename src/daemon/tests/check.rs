@@ -162,3 +162,37 @@ fn a_wrong_command_line_is_a_usage_error() {
     assert!(talk.contains("\"meshnetd=loud\" is no log level or filter"), "{talk}");
     assert_eq!(meshnetd(dir.path(), &["--version"]).1, format!("meshnetd {}\n", env!("CARGO_PKG_VERSION")));
 }
+
+/// All that the daemon's sources say, with string literals in one piece.
+fn sources(folder: &Path, text: &mut String) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            sources(&path, text);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            let source = fs::read_to_string(path).unwrap();
+            source.split("\\\n").for_each(|piece| text.push_str(piece.trim_start()));
+        }
+    }
+}
+
+#[test]
+fn what_the_readme_says_that_it_says_it_says() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let mut said = String::new();
+    ["src/daemon", "src/proto"].iter().for_each(|folder| sources(&root.join(folder), &mut said));
+    let readme = fs::read_to_string(root.join("README.md")).unwrap();
+    let rows = readme
+        .lines()
+        .skip_while(|line| *line != "## Troubleshooting")
+        .filter_map(|line| line.strip_prefix("| `"));
+    let messages: Vec<&str> = rows.filter_map(|row| Some(row.split_once('`')?.0)).collect();
+    assert!(messages.len() >= 10, "{messages:?}");
+    for message in messages {
+        // What the program fills in is left out, or an example.
+        let fixed = message.replace("tcp://", "").replace('!', "").replace("channel 3", "channel {index}");
+        for part in fixed.split('…').map(str::trim) {
+            assert!(said.contains(part), "nothing says {part:?}");
+        }
+    }
+}

@@ -149,7 +149,7 @@ async fn a_backlog_gets_nine_tenths_of_what_the_firmware_allows() {
     #[expect(clippy::cast_precision_loss, reason = "some thousand")]
     let rate = received as f64 / begin.elapsed().as_secs_f64();
     println!("{rate:.0} B/s");
-    // Reference, 5.2, column 5 for SHORT_TURBO.
+    // Bytes per second that the firmware's medium access leaves to one sender at SHORT_TURBO.
     assert!(rate >= 0.9 * 974.0, "{rate:.0} B/s");
 }
 
