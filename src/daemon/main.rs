@@ -89,5 +89,8 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let parts =
         instance::Parts { config, private_key, tap, interface, interface_events, state_path, status_path };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("no runtime")?;
-    runtime.block_on(instance::run(parts))
+    let result = runtime.block_on(instance::run(parts));
+    // A name that nobody resolves, or a port that takes its time to open, is not waited for.
+    runtime.shutdown_background();
+    result
 }

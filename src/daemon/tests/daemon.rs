@@ -214,6 +214,32 @@ fn two_daemons_never_share_a_state() -> Result<()> {
     })
 }
 
+#[test]
+fn a_name_that_nobody_resolves_does_not_hold_up_the_end() -> Result<()> {
+    story(|dir| {
+        let namespace = Namespace::new()?;
+        // A name server that takes questions and answers none.
+        let server = namespace.run(|| {
+            let resolver = Path::new("/etc/resolv.conf");
+            if resolver.exists() {
+                let own = dir.join("resolv.conf");
+                fs::write(&own, "nameserver 127.0.0.1\n")?;
+                let mounted = Command::new("mount").arg("--bind").arg(&own).arg(resolver).status()?;
+                ensure!(mounted.success(), "mount --bind: {mounted}");
+            }
+            Ok(std::net::UdpSocket::bind("127.0.0.1:53")?)
+        })?;
+        let daemon = run(dir, &namespace, "MeshtasticConnect = tcp://radio.example")?;
+        server.set_read_timeout(Some(LIMIT))?;
+        server.recv(&mut [0; 512]).context("the daemon asks for the address")?;
+        let begin = std::time::Instant::now();
+        assert_eq!(daemon.stop()?.code(), Some(0));
+        // The resolver itself gives up after 10 s.
+        assert!(begin.elapsed() < Duration::from_secs(3), "{:?}", begin.elapsed());
+        Ok(())
+    })
+}
+
 /// Whether other users exist for us; in a user namespace of one's own they do not.
 fn is_root_of_the_machine() -> bool {
     let map = fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
