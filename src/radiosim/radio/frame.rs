@@ -1,7 +1,7 @@
 //! What is on the air: the 16 byte header, and a body that knows its length and who can read it.
 //!
 //! Nothing is really encrypted: a body carries the message in the clear beside the keys that would have been used, and
-//! [`Body::open`] lets only a holder of these keys read it. What the host sees is the same, at a fraction of the cost.
+//! only a radio that holds these keys reads it. What the host sees is the same, at a fraction of the cost.
 
 use std::sync::Arc;
 use std::time::Duration;
