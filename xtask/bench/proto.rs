@@ -35,7 +35,7 @@ pub(crate) fn tasks() -> Vec<Task> {
 fn measure() -> Result<Found> {
     let output = Command::new(programs::cargo())
         .current_dir(workspace())
-        .args(["bench", "--quiet", "--package", "meshnet-proto", "--benches"])
+        .args(["bench", "--quiet", "--package", "meshnet-proto", "--bench", "*"])
         .output()
         .context("running cargo bench")?;
     ensure!(output.status.success(), "cargo bench: {}", String::from_utf8_lossy(&output.stderr));
