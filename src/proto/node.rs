@@ -205,6 +205,11 @@ impl Node {
                 for _ in 0..state.down(now) {
                     count(&mut self.drops, DropReason::LinkDown);
                 }
+                // Another link may reach the peer; if none does, the frames wait for this one to come back.
+                for (at, entry) in state.queue.take_all() {
+                    self.readmit(at, entry, now);
+                    self.settle(at, now);
+                }
             }
             LinkEvent::Room(room) => state.room = room,
             LinkEvent::Spent(air) => {
@@ -227,7 +232,9 @@ impl Node {
 
     fn refused(&mut self, link: LinkId, token: u64, reason: Refusal, now: Instant) {
         let Some(state) = self.links.get_mut(&link) else { return };
-        let Some(ready) = state.take_back(token) else { return };
+        // That nobody was reached shows only after the carrier sent: the air is spent.
+        let went_out = reason == Refusal::Unreachable;
+        let Some(ready) = state.take_back(token, went_out) else { return };
         match reason {
             // It did not go because of the moment, not of itself: it goes first as soon as it can.
             Refusal::QueueFull | Refusal::DutyCycle | Refusal::RateLimit | Refusal::Disabled
@@ -245,7 +252,10 @@ impl Node {
     }
 
     fn key_known(&mut self, link: LinkId, addr: LinkAddr, now: Instant) {
-        self.keyless.remove(&(link, addr));
+        // Radios tell their peers' keys often: only one that was missed is news.
+        if !self.keyless.remove(&(link, addr)) {
+            return;
+        }
         let Some(&at) = self.by_endpoint.get(&addr) else { return };
         let Some(pace) = self.path(at).map(|(link, _)| self.links[&link].pace()) else { return };
         if let Keying::Pki(pki) = &mut self.peers[at].keying {
@@ -264,12 +274,7 @@ impl Node {
         }
         for state in self.links.values_mut() {
             state.queue.expire(&mut self.drops, now);
-            let before = state.ready.len() + state.fragments.len();
-            state.ready.retain(|ready| ready.expires > now);
-            state.fragments.retain(|fragment| fragment.expires > now);
-            for _ in state.ready.len() + state.fragments.len()..before {
-                count(&mut self.drops, DropReason::Expired);
-            }
+            state.expire_ready(&mut self.drops, now);
         }
     }
 
@@ -280,7 +285,7 @@ impl Node {
         if let Keying::Pki(pki) = &mut self.peers[at].keying {
             match pace {
                 Some(pace) => pki.handle_timeout(pace, &mut self.rng, now),
-                None => pki.park(),
+                None => pki.park(now),
             }
         }
         self.flush(at, now);
@@ -306,19 +311,24 @@ impl Node {
         self.path(at).map_or(Duration::from_secs(2), |(link, _)| self.links[&link].pace())
     }
 
-    /// The link that reaches a peer, and its address there: where it was last heard if that link is up, else the cheapest.
+    /// The link that reaches a peer, and its address there: where it was last heard if that link is up, else the cheapest,
+    /// else (where nobody answered) the next of those that there are.
     fn path(&self, at: PeerIndex) -> Option<(LinkId, LinkAddr)> {
         let peer = &self.peers[at];
         let is_up = |link: &LinkId| self.links.get(link).is_some_and(|state| state.caps.is_some());
         if let Some(path) = peer.heard_on.filter(|(link, _)| is_up(link)) {
             return Some(path);
         }
-        let candidates = self.links.iter().filter_map(|(link, state)| {
-            let caps = state.caps.as_ref()?;
-            let endpoint = peer.endpoints.iter().find(|endpoint| endpoint.kind() == caps.kind)?;
-            Some((caps.cost, *link, *endpoint))
-        });
-        candidates.min().map(|(_, link, endpoint)| (link, endpoint))
+        let links = self.links.iter().filter_map(|(link, state)| Some((state.caps.as_ref()?, *link)));
+        let mut candidates: Vec<_> = links
+            .flat_map(|(caps, link)| {
+                let reached = peer.endpoints.iter().enumerate().filter(|(_, to)| to.kind() == caps.kind);
+                reached.map(move |(order, to)| (caps.cost, link, order, *to))
+            })
+            .collect();
+        candidates.sort_unstable();
+        let (_, link, _, to) = *candidates.get(peer.detours.checked_rem(candidates.len())?)?;
+        Some((link, to))
     }
 
     fn push_event(&mut self, event: Event) {
@@ -438,7 +448,7 @@ impl Node {
             far: ready.far,
             token,
         };
-        state.remember(token, ready);
+        state.remember(token, ready, now);
         Some(transmit)
     }
 }

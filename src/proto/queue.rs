@@ -203,6 +203,14 @@ impl Queue {
         Some((entry.class, entry.frame.len()))
     }
 
+    /// Takes out everything, each flow's frames in their order.
+    pub fn take_all(&mut self) -> Vec<(PeerIndex, Entry)> {
+        self.len = 0;
+        let shares = std::mem::take(&mut self.shares).into_iter();
+        let flows = shares.flat_map(|(peer, share)| share.flows.into_values().map(move |flow| (peer, flow)));
+        flows.flat_map(|(peer, flow)| flow.entries.into_iter().map(move |entry| (peer, entry))).collect()
+    }
+
     /// Drops what is of no more use.
     pub fn expire(&mut self, drops: &mut Drops, now: Instant) {
         for share in self.shares.values_mut() {

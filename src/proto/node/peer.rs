@@ -58,6 +58,8 @@ pub(super) struct Peer {
     allowed_ips: Vec<IpNet>,
     /// The link that it was last heard on.
     pub(super) heard_on: Option<(LinkId, LinkAddr)>,
+    /// How many paths to it have failed, one after the other.
+    pub(super) detours: usize,
     pub(super) mac: Option<Mac>,
     resolving: Option<Resolving>,
     pub(super) silence: Silence,
@@ -98,6 +100,7 @@ impl Peer {
             endpoints,
             allowed_ips,
             heard_on: None,
+            detours: 0,
             mac: None,
             resolving: None,
             silence: Silence::default(),

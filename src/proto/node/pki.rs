@@ -207,8 +207,10 @@ impl Pki {
         if self.handshake.is_some() && self.kin == Some(false) { Readiness::Wait } else { Readiness::Ready }
     }
 
-    /// Gives up a handshake that has no link to go through; the next frame starts another.
-    pub(super) fn park(&mut self) {
+    /// What is due while no link reaches the peer: keys are forgotten all the same, and a handshake is given up; the next
+    /// frame starts another.
+    pub(super) fn park(&mut self, now: Instant) {
+        self.expire(now);
         self.handshake = None;
     }
 

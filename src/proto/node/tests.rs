@@ -1,6 +1,7 @@
 //! Two nodes and a radio channel between them, in simulated time. One story per file.
 
 mod attacks;
+mod links;
 mod noise;
 mod reference;
 mod rekey;
