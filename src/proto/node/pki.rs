@@ -44,12 +44,19 @@ const COOLDOWN: Duration = Duration::from_secs(20);
 const MAX_COOLDOWN: Duration = Duration::from_secs(300);
 /// Repetitions of a response to a repeated init.
 const MAX_REPEATS: u8 = 2;
+/// Offers in a row that frames and handshakes of ours wait for though none was proven: a peer in earnest tries a few
+/// times, recordings of its inits come without end.
+const MAX_UNPROVEN: u8 = 3;
 /// Ephemeral keys of answered inits that are remembered.
 const MAX_SEEN: usize = 128;
 /// Datagrams that nothing opens before the peer is believed to have other keys.
 const UNOPENED: u32 = 3;
-/// How often such datagrams may start a handshake.
-const PROVOKED: Bucket = Bucket::new(2, Duration::from_secs(60));
+/// How often such datagrams may start a handshake, whoever sent them.
+const PROVOKED: Bucket = Bucket::new(2, Duration::from_secs(120));
+/// How many inits of the peer's are answered. The genuine ones come seconds apart.
+const ANSWERS: Bucket = Bucket::new(4, Duration::from_secs(10));
+/// How many responses are looked at, so that one peer's forged ones take no other peer's share of the global limit.
+const RESPONSES: Bucket = Bucket::new(4, Duration::from_secs(2));
 /// Frames sent with nothing heard before the peer is asked for a sign of life.
 const UNANSWERED: u32 = 3;
 const UNANSWERED_FOR: Duration = Duration::from_secs(15);
@@ -119,9 +126,13 @@ pub(super) struct Pki {
     cooldown: Option<Instant>,
     failures: u32,
     away: bool,
+    /// Offers made since one was proven.
+    unproven: u8,
     seen: VecDeque<[u8; 32]>,
     answers: Bucket,
+    responses: Bucket,
     provoked: Bucket,
+    provoked_until: Option<Instant>,
     provocations: u32,
     unopened: u32,
     silence: Option<Silence>,
@@ -142,9 +153,12 @@ impl Pki {
             cooldown: None,
             failures: 0,
             away: false,
+            unproven: 0,
             seen: VecDeque::new(),
-            answers: Bucket::new(4, Duration::from_secs(10)),
+            answers: ANSWERS,
+            responses: RESPONSES,
             provoked: PROVOKED,
+            provoked_until: None,
             provocations: 0,
             unopened: 0,
             silence: None,
@@ -180,11 +194,12 @@ impl Pki {
     pub(super) fn readiness(&mut self, pace: Duration, rng: &mut ChaCha20Rng, now: Instant) -> Readiness {
         self.expire(now);
         let cooling = self.cooldown.is_some_and(|until| now < until);
-        if self.away && cooling {
-            return Readiness::Away;
-        }
+        // Also of a peer that was away: its init says that it is back.
         if self.awaits_proof(pace, now) {
             return Readiness::Wait;
+        }
+        if self.away && cooling {
+            return Readiness::Away;
         }
         let Some(current) = &self.sessions.current else {
             if cooling {
@@ -215,16 +230,17 @@ impl Pki {
     }
 
     /// Whether an offer is so fresh that its proof may be on its way, and frames should wait for it: because there is
-    /// nothing else, or because the peer (not one of us) has let go of the session that we have.
+    /// nothing else, or because the peer (not one of us) has let go of the session that we have. Not without end: the inits
+    /// may be recordings.
     fn awaits_proof(&self, pace: Duration, now: Instant) -> bool {
-        let fresh =
-            self.sessions.offers.back().is_some_and(|offer| now < offer.live.since + proof_time(pace));
-        fresh && (self.sessions.current.is_none() || self.kin == Some(false))
+        let Some(offer) = self.sessions.offers.back() else { return false };
+        let fresh = now < offer.live.since + proof_time(pace) && self.unproven <= MAX_UNPROVEN;
+        fresh && (self.sessions.current.is_none() || !offer.kin)
     }
 
     /// Whether an offer waits for proof that only our own question can bring.
     pub(super) fn wants_probe(&self, pace: Duration, now: Instant) -> bool {
-        self.kin == Some(false) && self.awaits_proof(pace, now)
+        self.sessions.offers.back().is_some_and(|offer| !offer.kin) && self.awaits_proof(pace, now)
     }
 
     /// Seals with the newest offer, to find out whether the peer has it too. Only for what may be lost.
@@ -251,8 +267,10 @@ impl Pki {
     pub(super) fn open(&mut self, data: &Data<'_>, now: Instant) -> Result<Vec<u8>, DropReason> {
         self.expire(now);
         let first = self.sessions.current.is_none() || self.away;
-        let (frame, by) = self.sessions.open(data, now)?;
-        if by == OpenedBy::Offer {
+        let (frame, by) = self.sessions.open(data, self.lower, now)?;
+        if let OpenedBy::Offer { kin, crossed } = by {
+            self.kin = Some(kin);
+            self.unproven = 0;
             self.handshake = None;
             // A peer that is none of us has only the session of the init that it answered last, if one of ours is still
             // to be answered.
@@ -261,6 +279,9 @@ impl Pki {
             }
             self.away = false;
             self.actions.push_back(Action::Usable { first });
+            if crossed {
+                self.actions.push_back(Action::Prove);
+            }
         }
         self.heard();
         Ok(frame)
@@ -269,9 +290,8 @@ impl Pki {
     /// The peer lives, and its keys are ours.
     fn heard(&mut self) {
         self.unopened = 0;
-        if std::mem::take(&mut self.provocations) > 0 {
-            self.provoked = PROVOKED;
-        }
+        self.provocations = 0;
+        self.provoked_until = None;
         self.silence = None;
         self.silence_for = UNANSWERED_FOR;
         self.failures = 0;
@@ -287,14 +307,14 @@ impl Pki {
         self.unopened += 1;
         let enough =
             if self.sessions.current.is_some() || !self.sessions.offers.is_empty() { UNOPENED } else { 1 };
-        if self.unopened < enough || self.handshake.is_some() || !self.provoked.take(now) {
+        let resting = self.provoked_until.is_some_and(|until| now < until);
+        if self.unopened < enough || self.handshake.is_some() || resting || !self.provoked.take(now) {
             return;
         }
         self.unopened = 0;
         // Handshakes that lead to nothing that opens (another preshared key?) become rare.
         self.provocations = (self.provocations + 1).min(6);
-        self.provoked = Bucket::new(1, Duration::from_secs(60 << self.provocations));
-        let _full_bucket_taken = self.provoked.take(now);
+        self.provoked_until = Some(now + Duration::from_secs(60 << self.provocations));
         self.start(pace, rng, now);
     }
 
@@ -341,15 +361,16 @@ impl Pki {
     ) -> Result<(), DropReason> {
         let (response, keys) =
             respond(&self.pair, init, &fresh_key(rng)).map_err(|_| DropReason::BadHandshake)?;
-        self.kin = Some(self.pair.number(&init.ephemeral) == init.session);
+        let kin = self.pair.number(&init.ephemeral) == init.session;
         self.seen.push_back(init.ephemeral);
         if self.seen.len() > MAX_SEEN {
             self.seen.pop_front();
         }
         let response = response.emit();
         let live = Live::new(&keys, false, now);
-        self.sessions.offer(Offer { live, ephemeral: init.ephemeral, response, repeats: 0 });
-        if let Some(handshake) = &mut self.handshake {
+        self.sessions.offer(Offer { live, ephemeral: init.ephemeral, response, repeats: 0, kin });
+        self.unproven = self.unproven.saturating_add(1);
+        if let Some(handshake) = self.handshake.as_mut().filter(|_| self.unproven <= MAX_UNPROVEN) {
             handshake.next_at = now + proof_time(pace);
         }
         self.actions.push_back(Action::Send { payload: response.to_vec(), far: false });
@@ -366,12 +387,13 @@ impl Pki {
         self.expire(now);
         let attempt = self.attempts.iter().position(|(attempt, _)| attempt.number() == response.receiver);
         let Some(at) = attempt else { return Err(DropReason::BadHandshake) };
-        if !global.take(now) {
+        if !self.responses.take(now) || !global.take(now) {
             return Err(DropReason::HandshakeFlood);
         }
         let keys = self.attempts[at].0.finish(&self.pair, response).map_err(|_| DropReason::BadHandshake)?;
         // A responder that drops the old session for each new one now has this one, unless it answers a later init too.
         self.attempts.drain(..=at);
+        self.unproven = 0;
         self.kin = Some(self.pair.number(&response.ephemeral) == response.sender);
         self.handshake = None;
         self.failures = 0;
