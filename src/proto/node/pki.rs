@@ -17,7 +17,8 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use rand_chacha::ChaCha20Rng;
-use rand_core::Rng as _;
+use rand_core::{Rng as _, SeedableRng as _};
+use zeroize::Zeroizing;
 
 use self::sessions::{Live, Offer, OpenedBy, Sessions};
 use crate::event::{DropReason, SessionState};
@@ -493,8 +494,27 @@ fn proof_time(pace: Duration) -> Duration {
     pace * 3 + Duration::from_secs(1)
 }
 
+/// Draws an ephemeral key, and makes the generator forget how: who reads our memory later finds no key of a session that
+/// is over.
 fn fresh_key(rng: &mut ChaCha20Rng) -> PrivateKey {
-    let mut bytes = [0; 32];
-    rng.fill_bytes(&mut bytes);
-    PrivateKey::from_random(bytes)
+    let (mut bytes, mut next) = (Zeroizing::new([0; 32]), Zeroizing::new([0; 32]));
+    rng.fill_bytes(&mut *bytes);
+    rng.fill_bytes(&mut *next);
+    *rng = ChaCha20Rng::from_seed(*next);
+    PrivateKey::from_random(*bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_generator_does_not_remember_the_keys_that_it_gave() {
+        let mut rng = ChaCha20Rng::from_seed([1; 32]);
+        let first = fresh_key(&mut rng).public();
+        // The state of the generator is its seed and a position in its stream, which can be set back.
+        let mut rewound = ChaCha20Rng::from_seed(rng.get_seed());
+        assert_ne!(fresh_key(&mut rewound).public(), first);
+        assert_ne!(rng.get_seed(), [1; 32]);
+    }
 }
