@@ -143,7 +143,11 @@ impl Node {
             }
         }
         let keying = self.keying(config, peer)?;
-        self.peers.push(Peer::new(key, keying, peer.endpoints.clone(), peer.allowed_ips.clone()));
+        let mut added = Peer::new(key, keying, peer.endpoints.clone(), peer.allowed_ips.clone());
+        // After a restart fragments of the earlier life may still wait at the peer: they must not mix.
+        added.message =
+            self.rng.next_u32().to_le_bytes().first_chunk().copied().map_or(0, u16::from_le_bytes);
+        self.peers.push(added);
         Ok(())
     }
 
