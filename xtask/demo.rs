@@ -60,7 +60,7 @@ fn show(arguments: &Arguments, dir: &std::path::Path) -> Result<u32> {
     let ping = Ping { count: arguments.count, limit: Duration::from_secs(30), ..Ping::default() };
     say::step(&format!("Pinging {} from {}", lab.east.address, lab.west.address));
     let before = lab.sim.spent()?;
-    let pinged = lab.west.ping(&lab.east, ping)?;
+    let pinged = lab.ping(&lab.west, &lab.east, ping)?;
     let spent = lab.sim.spent()? - before;
     pinged.output.lines().filter(|line| !line.is_empty()).for_each(say::note);
 

@@ -117,7 +117,11 @@ fn plan(script: &mut Script<'_>) -> Plan {
     let count = script.choose(&COUNTS);
     let region = script.choose(&["US", "US", "US", "EU_868", "EU_868", "UA_868"]);
     // One percent of an hour is a few packets of a slow preset.
-    let presets = if region == "UA_868" { &PRESETS[..2] } else { &PRESETS[..] };
+    let presets = match region {
+        "UA_868" => &PRESETS[..2],
+        "EU_868" => &PRESETS[..6],
+        _ => &PRESETS[..],
+    };
     let preset = Preset::by_name(script.choose(presets)).expect("these presets exist");
     let tool = script.once_in(4).then(|| script.below(count));
     let stations = (0..count).map(|at| {
@@ -212,7 +216,7 @@ fn transition(world: &mut World, script: &mut Script<'_>) {
         }
         // The tool does not look at inner sources.
         25 if !world.stations[other].is_tool => {
-            let source = script.choose(&[[10, 0, 0, 77], [8, 8, 8, 8], address(other).octets()]);
+            let source = script.choose(&[[10, 0, 0, 77], [8, 8, 8, 8]]);
             world.send_foreign(at, source.into(), address(other), 20);
         }
         26 => {
@@ -228,7 +232,7 @@ fn transition(world: &mut World, script: &mut Script<'_>) {
 
 fn story_line(world: &mut World, line: &str) {
     let now = world.now;
-    world.watch.handle_story(line.to_owned(), now);
+    world.watch.handle_story(line, now);
 }
 
 /// Mostly moments, at times hours.

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use meshnet_proto::config::PeerMode;
 use meshnet_proto::event::{DropReason, Snapshot};
 use meshnet_proto::frame::{Frame, Inner, protocol};
-use meshnet_proto::link::LinkAddr;
+use meshnet_proto::link::{LinkAddr, LinkEvent};
 use meshnet_proto::meshtastic::airtime::Region;
 use meshnet_proto::v1::wire::Datagram;
 use meshnet_radiosim::LedgerEntry;
@@ -131,6 +131,12 @@ pub struct Watch {
     pub wakeups: BTreeMap<&'static str, u64>,
     /// Datagrams that daemons handed to their links.
     pub datagrams: u64,
+    /// Those of them that start a handshake.
+    pub inits: u64,
+    /// Transmissions of radios on behalf of others.
+    pub relayed: u64,
+    /// Datagrams that links refused, by reason.
+    pub refusals: BTreeMap<String, u64>,
     /// Stations whose daemon lost its state: their symmetric peers' packets may come again.
     forgetful: BTreeSet<usize>,
     symmetric: BTreeSet<(usize, usize)>,
@@ -155,6 +161,9 @@ impl Watch {
             recorded: VecDeque::new(),
             wakeups: BTreeMap::new(),
             datagrams: 0,
+            inits: 0,
+            relayed: 0,
+            refusals: BTreeMap::new(),
             forgetful: BTreeSet::new(),
             symmetric: symmetric.collect(),
             tools: plan.stations.iter().map(|station| station.tool).collect(),
@@ -173,7 +182,7 @@ impl Watch {
     }
 
     /// Notes a step of the story.
-    pub fn handle_story(&mut self, line: String, now: Instant) {
+    pub fn handle_story(&mut self, line: &str, now: Instant) {
         self.note(now, format!("* {line}"));
     }
 
@@ -254,6 +263,7 @@ impl Watch {
         match did {
             Did::Sent(transmit) => {
                 self.datagrams += 1;
+                self.inits += u64::from(matches!(Datagram::parse(&transmit.payload), Ok(Datagram::Init(_))));
                 let to = transmit.to.as_radio().and_then(station_of);
                 let line =
                     format!("{at} → {}: {} ({:?})", transmit.to, describe(&transmit.payload), transmit.class);
@@ -281,8 +291,11 @@ impl Watch {
                 Ok(())
             }
             Did::Link(event) => {
+                if let LinkEvent::Refused { reason, .. } = event {
+                    *self.refusals.entry(format!("{reason:?}")).or_default() += 1;
+                }
                 let line = match event {
-                    meshnet_proto::link::LinkEvent::Up(_) => "Up".to_owned(),
+                    LinkEvent::Up(_) => "Up".to_owned(),
                     event => format!("{event:?}"),
                 };
                 self.note(now, format!("{at}: link {line}"));
@@ -393,6 +406,7 @@ impl Watch {
         );
         let when = self.start + Duration::from_secs_f64(entry.time);
         self.note(when, line);
+        self.relayed += u64::from(entry.kind == meshnet_radiosim::Kind::Relay);
         let law = &mut self.laws[at];
         let (air, end) = (entry.airtime_ms / 1000.0, entry.time + entry.airtime_ms / 1000.0);
         let own = if entry.from == entry.sender { air } else { 0.0 };

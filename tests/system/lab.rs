@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 
 use crate::config::{Config, Peer, preshared_key, private_key};
 use crate::daemon::{Daemon, Make};
@@ -89,14 +89,6 @@ impl Site {
     /// If it does not within `limit`.
     pub fn reach(&self, other: &Self, limit: Duration) -> Result<()> {
         ping::until_answered(&self.namespace, other.address, limit)
-    }
-
-    /// Pings the other one, every request answered once.
-    ///
-    /// # Errors
-    /// If one is not.
-    pub fn ping(&self, other: &Self, ping: Ping) -> Result<Pinged> {
-        ping.all(&self.namespace, other.address)
     }
 
     /// Sends `len` bytes to the other one over TCP, each checked.
@@ -199,5 +191,24 @@ impl Lab {
             other.join().expect("a start returns its errors").and(mine)
         })?;
         Ok(lab)
+    }
+
+    /// Pings from one site to the other. Every request is answered, and once, but for what the air lost: two radios that
+    /// start in the same slot collide, and nothing repeats a ping.
+    ///
+    /// # Errors
+    /// If an answer is missing that the ledger does not account for.
+    pub fn ping(&self, from: &Site, to: &Site, ping: Ping) -> Result<Pinged> {
+        let before = self.sim.lost()?;
+        let pinged = ping.run(&from.namespace, to.address)?;
+        let answered = pinged.round_trips.len();
+        let lost = self.sim.lost()? - before;
+        ensure!(
+            answered > 0 && answered + lost >= ping.count as usize && pinged.duplicates == 0,
+            "{answered} of {} pings answered, {lost} transmissions lost: {}",
+            ping.count,
+            pinged.output
+        );
+        Ok(pinged)
     }
 }

@@ -5,6 +5,7 @@
 
 pub mod config;
 pub mod daemon;
+pub mod eavesdrop;
 pub mod flow;
 pub mod interrupt;
 pub mod lab;

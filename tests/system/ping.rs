@@ -77,22 +77,6 @@ impl Ping {
         );
         Ok(parse(&text))
     }
-
-    /// The same, where every request must be answered once.
-    ///
-    /// # Errors
-    /// If one was not.
-    pub fn all(&self, namespace: &Namespace, to: &str) -> Result<Pinged> {
-        let pinged = self.run(namespace, to)?;
-        ensure!(
-            pinged.round_trips.len() == self.count as usize && pinged.duplicates == 0,
-            "{} of {} pings answered: {}",
-            pinged.round_trips.len(),
-            self.count,
-            pinged.output
-        );
-        Ok(pinged)
-    }
 }
 
 /// Sends one ping after another until one is answered.

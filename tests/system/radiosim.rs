@@ -118,6 +118,12 @@ pub struct Transmission {
     pub airtime_ms: f64,
     /// Who received it.
     pub delivered: Vec<String>,
+    /// Who lost it to another transmission.
+    pub collided: Vec<String>,
+    /// Who could not hear it because they were sending or booting.
+    pub deaf: Vec<String>,
+    /// Who lost it to noise.
+    pub lost: Vec<String>,
 }
 
 /// What a radio sent in total.
@@ -233,6 +239,17 @@ impl Radiosim {
             sum.airtime += Duration::from_secs_f64(totals.airtime_s);
         }
         Ok(sum)
+    }
+
+    /// Returns how many transmissions somebody did not receive.
+    ///
+    /// # Errors
+    /// If the ledger cannot be read.
+    pub fn lost(&self) -> Result<usize> {
+        let missed = |frame: &Transmission| {
+            [&frame.collided, &frame.deaf, &frame.lost].iter().any(|by| !by.is_empty())
+        };
+        Ok(self.transmissions()?.iter().filter(|frame| missed(frame)).count())
     }
 
     /// Returns every transmission that ended so far.

@@ -5,7 +5,7 @@
 //! **No counter may be sealed with twice**, by either side, ever. Our counters are reserved in blocks that are on disk
 //! before they are used ([`Symmetric::reservation`]), so a restart goes on behind the last block. The first one is random,
 //! in the half of the number range that the order of the two public keys gives us: two of us never meet. A peer that
-//! starts anywhere (the Python tool) may come near: then we leap away upwards ([`Symmetric::note_peer`]).
+//! starts anywhere (the Python tool) may come near: then we leap away upwards (`Symmetric::note_peer`).
 //!
 //! **No packet may be opened twice**, though a peer that restarts may go on from any counter, higher or lower. So seen
 //! counters are kept as a few *runs*, each with a replay window at its top; a counter outside all runs starts another,

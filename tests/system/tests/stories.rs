@@ -10,4 +10,5 @@ mod stories {
     mod restart;
     mod serial;
     mod shared_air;
+    mod wire;
 }

@@ -7,7 +7,7 @@ use crate::meshtastic::message::port;
 
 use super::notice::Notice;
 
-/// How a [`Client`] is set.
+/// How a [`Client`](super::Client) is set.
 #[derive(Debug, Clone)]
 pub struct ClientConfig {
     /// The channel index to send on.
@@ -82,7 +82,7 @@ impl fmt::Display for Reconnect {
     }
 }
 
-/// What a [`Client`] has to say.
+/// What a [`Client`](super::Client) has to say.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Output {
     /// For the core.

@@ -89,6 +89,8 @@ pub(super) enum Introduction {
 struct Entry {
     radio: Radio,
     distance_at: Option<Instant>,
+    /// A configured peer's.
+    is_contact: bool,
     /// From the configuration.
     configured_key: Option<[u8; 32]>,
     handed_over: Option<Instant>,
@@ -111,7 +113,10 @@ impl Radios {
     pub(super) fn new(contacts: &[super::Contact]) -> Self {
         let entries: BTreeMap<u32, Entry> = contacts
             .iter()
-            .map(|contact| (contact.node, Entry { configured_key: contact.public_key, ..Entry::default() }))
+            .map(|contact| {
+                let configured_key = contact.public_key;
+                (contact.node, Entry { is_contact: true, configured_key, ..Entry::default() })
+            })
             .collect();
         let limit = entries.len() + EXTRA;
         Self { entries, limit, heard: BTreeSet::new() }
@@ -208,6 +213,19 @@ impl Radios {
             }
         }
         remedies
+    }
+
+    /// After the whole table was told: returns the configured peers whose key is nowhere, noted as asked.
+    pub(super) fn without_key(&mut self, now: Instant) -> Vec<u32> {
+        let mut without = Vec::new();
+        for (node, entry) in &mut self.entries {
+            if entry.is_contact && !matches!(entry.radio.key, KeyState::Known(_)) && entry.ask_at.is_none() {
+                entry.radio.key = KeyState::Missing;
+                entry.schedule_ask(now);
+                without.push(*node);
+            }
+        }
+        without
     }
 
     /// The radio refused a packet to `node` for lack of its key. Returns what to do at once, if anything may be done.

@@ -55,7 +55,7 @@ impl Default for Setup {
             has_pkc: true,
             licensed: false,
             reboots: 1,
-            others: Vec::new(),
+            others: vec![NodeInfo { num: PEER, user: Some(user(PEER, &[9; 32])), ..NodeInfo::default() }],
         }
     }
 }

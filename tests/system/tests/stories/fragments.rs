@@ -17,7 +17,7 @@ fn packets_of_600_bytes_pass_between_ours_both_ways() -> Result<()> {
         let lab = Lab::start(&Spec { mtu: 600, ..Spec::new(Ours, Ours) }, dir)?;
         lab.west.reach(&lab.east, Duration::from_secs(30))?;
         // 572 bytes of data fill the MTU.
-        lab.west.ping(&lab.east, Ping { count: 3, size: 572, ..Ping::default() })?;
+        lab.ping(&lab.west, &lab.east, Ping { count: 3, size: 572, ..Ping::default() })?;
         lab.west.send(&lab.east, 5000, Duration::from_secs(120))?;
         lab.east.send(&lab.west, 5000, Duration::from_secs(120))?;
         Ok(())

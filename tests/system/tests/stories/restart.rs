@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use meshnet_system::daemon::Make::{self, Ours, Reference};
-use meshnet_system::lab::{Lab, Security, Site, Spec};
+use meshnet_system::lab::{Lab, Security, Spec};
 use meshnet_system::ping::Ping;
 use meshnet_system::{story, wait};
 
@@ -42,18 +42,18 @@ fn restart(stays: Make, restarts: Make, security: Security) -> Result<()> {
         } else {
             lab.east.reach(&lab.west, RESUMED)?;
         }
-        settled(&lab.west, &lab.east)?;
+        settled(&lab)?;
 
         lab.east.daemon.kill()?;
         lab.east.start()?;
         lab.east.reach(&lab.west, RESUMED)?;
-        settled(&lab.west, &lab.east)
+        settled(&lab)
     })
 }
 
-fn settled(west: &Site, east: &Site) -> Result<()> {
-    west.ping(east, Ping { count: 2, ..Ping::default() })?;
-    east.ping(west, Ping { count: 2, ..Ping::default() })?;
+fn settled(lab: &Lab) -> Result<()> {
+    lab.ping(&lab.west, &lab.east, Ping { count: 2, ..Ping::default() })?;
+    lab.ping(&lab.east, &lab.west, Ping { count: 2, ..Ping::default() })?;
     Ok(())
 }
 

@@ -16,7 +16,7 @@ fn a_radio_on_a_serial_port_carries_traffic_and_survives_being_unplugged() -> Re
         spec.air.more.push("--debug-log".into());
         let mut lab = Lab::start(&spec, dir)?;
         lab.west.reach(&lab.east, Duration::from_secs(30))?;
-        lab.west.ping(&lab.east, Ping { count: 3, ..Ping::default() })?;
+        lab.ping(&lab.west, &lab.east, Ping { count: 3, ..Ping::default() })?;
         lab.west.send(&lab.east, 1500, Duration::from_secs(60))?;
 
         let daemon = lab.west.daemon.process()?;
@@ -25,7 +25,7 @@ fn a_radio_on_a_serial_port_carries_traffic_and_survives_being_unplugged() -> Re
         lab.sim.order_radio("plug", lab.west.node)?;
         daemon.wait_for_line("link is up", Duration::from_secs(60))?;
         lab.east.reach(&lab.west, Duration::from_secs(30))?;
-        lab.west.ping(&lab.east, Ping { count: 3, ..Ping::default() })?;
+        lab.ping(&lab.west, &lab.east, Ping { count: 3, ..Ping::default() })?;
         Ok(())
     })
 }

@@ -18,7 +18,7 @@ fn a_small_packet_overtakes_a_long_transfer() -> Result<()> {
         let lab = Lab::start(&Spec::new(Ours, Ours), dir)?;
         lab.west.reach(&lab.east, Duration::from_secs(30))?;
         let ping = Ping { count: 10, interval: Duration::from_millis(700), size: 16, ..Ping::default() };
-        let idle = lab.west.ping(&lab.east, ping)?.median().context("no reply")?;
+        let idle = lab.ping(&lab.west, &lab.east, ping)?.median().context("no reply")?;
 
         let transfer = lab.west.transfer_to(&lab.east, 60_000, Duration::from_secs(300))?;
         wait::wait_for("the transfer to run", Duration::from_secs(30), || {

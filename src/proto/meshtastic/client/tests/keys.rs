@@ -10,6 +10,11 @@ fn knows(key: &[u8]) -> Setup {
     Setup { others: vec![info], ..Setup::default() }
 }
 
+/// A radio that has nobody's key.
+fn knows_nobody() -> Setup {
+    Setup { others: Vec::new(), ..Setup::default() }
+}
+
 fn connected(configured: Option<[u8; 32]>, setup: &Setup) -> Bench {
     let mut bench = Bench::new(with_peer(configured));
     bench.connect(setup);
@@ -38,7 +43,7 @@ fn refuse_for_lack_of_key(bench: &mut Bench, token: u64) {
 
 #[test]
 fn a_configured_key_that_the_radio_lacks_is_handed_over_before_anything_is_sent() {
-    let mut bench = connected(Some(KEY), &Setup::default());
+    let mut bench = connected(Some(KEY), &knows_nobody());
     assert_eq!(handed_over(&mut bench), [(PEER, KEY.to_vec())]);
     let outputs = bench.outputs();
     let peer = LinkAddr::radio(PEER);
@@ -100,6 +105,22 @@ fn a_key_nobody_configured_is_asked_for_and_its_arrival_told() {
     let outputs = bench.outputs();
     assert!(outputs.contains(&Output::Notice(Notice::KeyArrived { peer })));
     assert!(outputs.contains(&Output::Link(LinkEvent::KeyKnown(peer))));
+}
+
+#[test]
+fn a_key_that_the_radio_does_not_have_at_first_is_asked_for_before_anything_is_sent() {
+    let mut bench = connected(None, &knows_nobody());
+    let asked = |bench: &mut Bench| {
+        let is_question = |(packet, data): &(MeshPacket, Data)| {
+            packet.to == PEER && data.portnum == port::NODE_INFO && data.want_response
+        };
+        bench.packets().iter().filter(|packet| is_question(packet)).count()
+    };
+    assert_eq!(asked(&mut bench), 1, "a peer's packets would be dropped without a word");
+    let peer = LinkAddr::radio(PEER);
+    assert_eq!(bench.notices(), [Notice::KeyMissing { peer, cure: Cure::Asked }]);
+    bench.connect(&knows_nobody());
+    assert_eq!(asked(&mut bench), 0, "a reconnect does not hurry it");
 }
 
 #[test]
