@@ -33,6 +33,10 @@ fn main() -> ExitCode {
     });
     match done {
         Ok(code) => code,
+        Err(_) if meshnet_system::interrupt::check().is_err() => {
+            say::verdict(false, "interrupted; nothing is left behind");
+            ExitCode::FAILURE
+        }
         Err(error) => {
             say::verdict(false, &format!("{error:#}"));
             ExitCode::FAILURE

@@ -119,7 +119,8 @@ impl Step {
 
 fn cargo(arguments: &[&str]) -> Command {
     let mut command = Command::new(programs::cargo());
-    command.current_dir(workspace()).args(arguments);
+    // An error's chain says what failed; backtraces would bury it.
+    command.current_dir(workspace()).args(arguments).env("RUST_LIB_BACKTRACE", "0");
     command
 }
 

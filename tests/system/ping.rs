@@ -1,11 +1,12 @@
 //! `ping`, and what it found.
 
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Result, ensure};
 
 use crate::namespace::Namespace;
+use crate::wait::wait_for;
 
 /// What to send.
 #[derive(Debug, Clone, Copy)]
@@ -55,20 +56,29 @@ impl Ping {
     /// # Errors
     /// If `ping` cannot be run; lost replies are no error.
     pub fn run(&self, namespace: &Namespace, to: &str) -> Result<Pinged> {
-        let output = namespace.run(|| {
-            Command::new("ping")
-                .env("LC_ALL", "C")
-                .args(["-n", "-c", &self.count.to_string(), "-s", &self.size.to_string()])
-                .args([
-                    "-i",
-                    &self.interval.as_secs_f64().to_string(),
-                    "-W",
-                    &self.limit.as_secs_f64().to_string(),
-                ])
-                .arg(to)
-                .output()
-                .context("running ping")
-        })?;
+        let mut command = Command::new("ping");
+        command
+            .env("LC_ALL", "C")
+            .args(["-n", "-c", &self.count.to_string(), "-s", &self.size.to_string()])
+            .args([
+                "-i",
+                &self.interval.as_secs_f64().to_string(),
+                "-W",
+                &self.limit.as_secs_f64().to_string(),
+            ])
+            .arg(to)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let mut child = namespace.spawn(&mut command)?;
+        let longest = self.interval * self.count + self.limit + Duration::from_secs(10);
+        if let Err(error) = wait_for("the end of ping", longest, || Ok(child.try_wait()?)) {
+            // It is over if this fails.
+            let _ = child.kill();
+            child.wait()?;
+            return Err(error);
+        }
+        // What it prints fits in a pipe: some 70 bytes for each reply.
+        let output = child.wait_with_output()?;
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         ensure!(
             output.status.code().is_some_and(|code| code < 2),
@@ -85,7 +95,7 @@ impl Ping {
 /// If none is within `limit`.
 pub fn until_answered(namespace: &Namespace, to: &str, limit: Duration) -> Result<()> {
     let one = Ping { count: 1, limit: Duration::from_secs(2), ..Ping::default() };
-    crate::wait::wait_for(&format!("an answer of {to}"), limit, || {
+    wait_for(&format!("an answer of {to}"), limit, || {
         Ok((!one.run(namespace, to)?.round_trips.is_empty()).then_some(()))
     })
 }

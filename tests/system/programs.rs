@@ -1,7 +1,7 @@
 //! Our own programs, built when first asked for.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
@@ -12,12 +12,18 @@ use crate::story::workspace;
 /// Names a directory with the programs already built: set by whoever built them.
 pub const DIR_VARIABLE: &str = "MESHNET_PROGRAMS";
 
+static DIR: OnceLock<std::result::Result<PathBuf, String>> = OnceLock::new();
+
+/// Makes [`program`] find the programs in a directory, unless it has looked for them already.
+pub fn use_directory(dir: &Path) {
+    let _ = DIR.set(Ok(dir.to_owned()));
+}
+
 /// Returns the path of one of our programs (`meshnetd`, `meshctl`, `meshnet-radiosim`).
 ///
 /// # Errors
 /// If they do not build.
 pub fn program(name: &str) -> Result<PathBuf> {
-    static DIR: OnceLock<std::result::Result<PathBuf, String>> = OnceLock::new();
     match DIR.get_or_init(|| directory().map_err(|error| format!("{error:#}"))) {
         Ok(dir) => Ok(dir.join(name)),
         Err(error) => Err(anyhow::anyhow!("{error}")),

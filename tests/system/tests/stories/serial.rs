@@ -21,9 +21,9 @@ fn a_radio_on_a_serial_port_carries_traffic_and_survives_being_unplugged() -> Re
 
         let daemon = lab.west.daemon.process()?;
         lab.sim.order_radio("unplug", lab.west.node)?;
-        daemon.wait_for_line("link is down", Duration::from_secs(30))?;
+        daemon.wait_for_line("lost the radio", Duration::from_secs(30))?;
         lab.sim.order_radio("plug", lab.west.node)?;
-        daemon.wait_for_line("link is up", Duration::from_secs(60))?;
+        daemon.wait_for_line("the radio is up", Duration::from_secs(60))?;
         lab.east.reach(&lab.west, Duration::from_secs(30))?;
         lab.ping(&lab.west, &lab.east, Ping { count: 3, ..Ping::default() })?;
         Ok(())
