@@ -184,10 +184,11 @@ impl Node {
     }
 
     /// A peer that is not one of us needs its own MAC address in the frames that it gets.
-    fn learn_mac(&mut self, at: PeerIndex, mac: Mac, now: Instant) {
+    pub(super) fn learn_mac(&mut self, at: PeerIndex, mac: Mac, now: Instant) {
         let peer = &mut self.peers[at];
         if peer.kin() != Some(true) && peer.learn_mac(mac) {
-            self.store_due = true;
+            // Forgetting the last change costs a question after a restart.
+            self.store_due |= peer.mac_writes.take(now);
             self.flush(at, now);
         }
     }

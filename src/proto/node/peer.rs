@@ -61,6 +61,8 @@ pub(super) struct Peer {
     /// How many paths to it have failed, one after the other.
     pub(super) detours: usize,
     pub(super) mac: Option<Mac>,
+    /// Limits how often a change of it is worth a write to disk.
+    pub(super) mac_writes: Bucket,
     resolving: Option<Resolving>,
     pub(super) silence: Silence,
     unresolved_until: Option<Instant>,
@@ -102,6 +104,7 @@ impl Peer {
             heard_on: None,
             detours: 0,
             mac: None,
+            mac_writes: Bucket::new(4, Duration::from_secs(600)),
             resolving: None,
             silence: Silence::default(),
             unresolved_until: None,
