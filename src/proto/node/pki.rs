@@ -11,6 +11,7 @@
 //! have lost it: several datagrams that no session opens, or several frames sent and nothing heard for a while. Both are
 //! limited in rate, so that neither forged datagrams nor a silent receiver make us fill the air.
 
+mod provocation;
 mod sessions;
 
 use std::collections::VecDeque;
@@ -20,6 +21,7 @@ use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng as _, SeedableRng as _};
 use zeroize::Zeroizing;
 
+use self::provocation::Provocation;
 use self::sessions::{Live, Offer, OpenedBy, Sessions};
 use crate::event::{DropReason, SessionState};
 use crate::key::PrivateKey;
@@ -50,10 +52,6 @@ const MAX_REPEATS: u8 = 2;
 const MAX_UNPROVEN: u8 = 3;
 /// Ephemeral keys of answered inits that are remembered.
 const MAX_SEEN: usize = 128;
-/// Datagrams that nothing opens before the peer is believed to have other keys.
-const UNOPENED: u32 = 3;
-/// How often such datagrams may start a handshake, whoever sent them.
-const PROVOKED: Bucket = Bucket::new(2, Duration::from_secs(120));
 /// How many inits of the peer's are answered. The genuine ones come seconds apart.
 const ANSWERS: Bucket = Bucket::new(4, Duration::from_secs(10));
 /// How many responses are looked at, so that one peer's forged ones take no other peer's share of the global limit.
@@ -132,10 +130,7 @@ pub(super) struct Pki {
     seen: VecDeque<[u8; 32]>,
     answers: Bucket,
     responses: Bucket,
-    provoked: Bucket,
-    provoked_until: Option<Instant>,
-    provocations: u32,
-    unopened: u32,
+    provocation: Provocation,
     silence: Option<Silence>,
     silence_for: Duration,
     actions: VecDeque<Action>,
@@ -158,10 +153,7 @@ impl Pki {
             seen: VecDeque::new(),
             answers: ANSWERS,
             responses: RESPONSES,
-            provoked: PROVOKED,
-            provoked_until: None,
-            provocations: 0,
-            unopened: 0,
+            provocation: Provocation::default(),
             silence: None,
             silence_for: UNANSWERED_FOR,
             actions: VecDeque::new(),
@@ -290,9 +282,7 @@ impl Pki {
 
     /// The peer lives, and its keys are ours.
     fn heard(&mut self) {
-        self.unopened = 0;
-        self.provocations = 0;
-        self.provoked_until = None;
+        self.provocation.heard();
         self.silence = None;
         self.silence_for = UNANSWERED_FOR;
         self.failures = 0;
@@ -305,18 +295,10 @@ impl Pki {
 
     /// Takes note of a datagram that nothing opened: the peer may have other keys than we.
     pub(super) fn note_unopened(&mut self, pace: Duration, rng: &mut ChaCha20Rng, now: Instant) {
-        self.unopened += 1;
-        let enough =
-            if self.sessions.current.is_some() || !self.sessions.offers.is_empty() { UNOPENED } else { 1 };
-        let resting = self.provoked_until.is_some_and(|until| now < until);
-        if self.unopened < enough || self.handshake.is_some() || resting || !self.provoked.take(now) {
-            return;
+        let has_keys = self.sessions.current.is_some() || !self.sessions.offers.is_empty();
+        if self.provocation.note(has_keys, self.handshake.is_some(), now) {
+            self.start(pace, rng, now);
         }
-        self.unopened = 0;
-        // Handshakes that lead to nothing that opens (another preshared key?) become rare.
-        self.provocations = (self.provocations + 1).min(6);
-        self.provoked_until = Some(now + Duration::from_secs(60 << self.provocations));
-        self.start(pace, rng, now);
     }
 
     /// Answers an init. `global` limits all peers together. Returns why it was dropped, if it was.

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use super::*;
 use crate::frame::{ether_type, ethernet, protocol};
 use crate::key::{PresharedKey, PrivateKey};
-use crate::link::{AddrKind, Airtime, LinkCaps, Metered};
+use crate::link::{AddrKind, Airtime, LinkCaps, LinkEvent, Metered, Refusal};
 use crate::meshtastic::airtime::{PRESETS, on_air_len};
 
 const LINK: LinkId = LinkId(0);
