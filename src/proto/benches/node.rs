@@ -31,7 +31,7 @@ fn start() -> Instant {
 
 fn key(at: u16) -> PrivateKey {
     let mut bytes = [7; 32];
-    bytes[..2].copy_from_slice(&at.to_le_bytes());
+    bytes[4..6].copy_from_slice(&at.to_le_bytes());
     PrivateKey::from_random(bytes)
 }
 

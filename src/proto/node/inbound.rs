@@ -30,9 +30,9 @@ impl Node {
             Ok(Datagram::Response(response)) => self.response(at, (link, from), &response, now),
             Ok(Datagram::Data(data)) => self.data(at, (link, from), &data, now),
             Ok(Datagram::Fragment(fragment)) => {
-                let evicted = self.reassembler.expire(now);
+                let before = self.reassembler.given_up();
                 let piece = self.reassembler.push(from, &fragment, now);
-                let gone = self.reassembler.expire(now) - evicted;
+                let gone = self.reassembler.given_up() - before;
                 *self.drops.entry(DropReason::BadFragment).or_default() += gone;
                 match piece {
                     Piece::Whole { counter, ciphertext } => {
