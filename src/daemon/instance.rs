@@ -23,7 +23,7 @@ use meshnet_proto::link::{LinkEvent, LinkId, Refusal, Transmit};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, watch};
-use tracing::{debug, error, info, warn};
+use tracing::{debug, error, info, trace, warn};
 
 use self::store::Store;
 use self::timer::Timer;
@@ -163,7 +163,10 @@ impl Instance {
     fn handle_frames(&mut self) -> anyhow::Result<()> {
         for _ in 0..BATCH {
             match self.tap.read() {
-                Ok(Some(frame)) => self.node.handle_device(frame, Instant::now()),
+                Ok(Some(frame)) => {
+                    trace!(bytes = frame.len(), "frame from the kernel");
+                    self.node.handle_device(frame, Instant::now());
+                }
                 Ok(None) => break,
                 // One that is down only has no frames; this one is removed.
                 Err(error) => return Err(error).context("the TAP is gone"),
@@ -183,6 +186,7 @@ impl Instance {
                     self.node.handle_link(message.link, event, now);
                 }
                 Incoming::Datagram { from, payload } => {
+                    trace!(link = self.link_name(message.link), %from, bytes = payload.len(), "datagram");
                     self.node.handle_datagram(message.link, from, &payload, now);
                 }
             }
@@ -219,6 +223,7 @@ impl Instance {
         let mut may_send = self.store.save(&mut self.node, now);
         let mut count = 0;
         while let Some(frame) = self.node.poll_device() {
+            trace!(bytes = frame.len(), "frame to the kernel");
             if let Err(error) = self.tap.write(&frame)
                 && self.tap_is_up
             {
@@ -250,6 +255,8 @@ impl Instance {
     /// full; if it is all the same, the core learns that the datagram did not go out.
     fn transmit(&mut self, transmit: Transmit, now: Instant) -> anyhow::Result<()> {
         let (link, token) = (transmit.link, transmit.token);
+        let (to, bytes, class) = (transmit.to, transmit.payload.len(), transmit.class);
+        trace!(link = self.link_name(link), %to, bytes, ?class, token, "datagram to be sent");
         let Some(driver) = self.links.get(usize::from(link.0)) else {
             bail!("the core sends to link {}, which there is not", link.0);
         };

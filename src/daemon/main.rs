@@ -67,12 +67,16 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
     config.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
 
     let identity =
-        privilege::Identity::look_up(config.run_as_user.as_deref(), config.run_as_group.as_deref())?;
+        privilege::Identity::look_up(config.run_as_user.as_deref(), config.run_as_group.as_deref())
+            .context("cannot become RunAsUser or RunAsGroup")?;
     for dir in [&arguments.state_dir, &arguments.runtime_dir] {
         files::make_dir(dir, identity.owner()).with_context(|| format!("cannot make {}", dir.display()))?;
     }
     let tap = tap::open(&config.tap_name, config.mtu)?;
     privilege::restrict(&identity)?;
+    for dir in [&arguments.state_dir, &arguments.runtime_dir] {
+        files::check_dir(dir)?;
+    }
     let (interface, interface_events) = netlink::start(&config.tap_name)?;
     let allowed = config.peers.iter().flat_map(|peer| peer.core.allowed_ips.iter().copied());
     let mac = meshnet_proto::mac_of(&private_key.public());
@@ -85,5 +89,8 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let parts =
         instance::Parts { config, private_key, tap, interface, interface_events, state_path, status_path };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("no runtime")?;
-    runtime.block_on(instance::run(parts))
+    let result = runtime.block_on(instance::run(parts));
+    // A name that nobody resolves, or a port that takes its time to open, is not waited for.
+    runtime.shutdown_background();
+    result
 }

@@ -31,7 +31,7 @@ impl Identity {
                 Some(entry) => Some(entry),
                 None => match name.parse() {
                     Ok(uid) => User::from_uid(Uid::from_raw(uid)).context("cannot look up users")?,
-                    Err(_) => bail!("RunAsUser: there is no user \"{name}\" here"),
+                    Err(_) => bail!("there is no user \"{name}\" here"),
                 },
             };
             identity.user = Some(match entry {
@@ -39,7 +39,7 @@ impl Identity {
                     identity.group = Some(entry.gid);
                     (entry.uid, CString::new(entry.name).ok())
                 }
-                None => (Uid::from_raw(name.parse().context("RunAsUser is no number")?), None),
+                None => (Uid::from_raw(name.parse().context("the user's number is out of range")?), None),
             });
         }
         if let Some(name) = group {
@@ -47,7 +47,7 @@ impl Identity {
             identity.group = Some(match (entry, name.parse()) {
                 (Some(entry), _) => entry.gid,
                 (None, Ok(gid)) => Gid::from_raw(gid),
-                (None, Err(_)) => bail!("RunAsGroup: there is no group \"{name}\" here"),
+                (None, Err(_)) => bail!("there is no group \"{name}\" here"),
             });
         }
         Ok(identity)

@@ -95,7 +95,12 @@ impl Status {
                 .enumerate()
                 .map(|(index, link)| Link::new(index, link, &snapshot.links))
                 .collect(),
-            drops: snapshot.drops.iter().map(|(reason, count)| (reason.as_str(), *count)).collect(),
+            drops: snapshot
+                .drops
+                .iter()
+                .filter(|(_, count)| **count > 0)
+                .map(|(reason, count)| (reason.as_str(), *count))
+                .collect(),
         }
     }
 

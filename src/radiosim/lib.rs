@@ -1,8 +1,8 @@
 //! Virtual Meshtastic radios on one simulated LoRa channel.
 //!
 //! [`Air`] is the simulation: sans-IO and seeded, for use in a test's own process or behind the ports of the
-//! `meshnet-radiosim` command . Each radio answers the client API as the firmware does; the facts and
-//! their sources are in the reference `meshtastic.md`, and the tests of this crate are named after them.
+//! `meshnet-radiosim` command. Each radio answers the client API as the firmware does, quirk by quirk; the tests of this
+//! crate claim them one by one.
 //!
 //! ```
 //! use std::time::{Duration, Instant};

@@ -119,10 +119,12 @@ fn open_control(path: &Path, orders: mpsc::Sender<Order>) -> anyhow::Result<()> 
     let listener = listen::bind_unix(path)?;
     tokio::spawn(async move {
         loop {
-            if let Ok((stream, _)) = listener.accept().await {
-                let (reader, writer) = stream.into_split();
-                tokio::spawn(take_orders(reader, writer, orders.clone()));
-            }
+            let Ok((stream, _)) = listener.accept().await else {
+                tokio::time::sleep(listen::ACCEPT_AGAIN).await;
+                continue;
+            };
+            let (reader, writer) = stream.into_split();
+            tokio::spawn(take_orders(reader, writer, orders.clone()));
         }
     });
     Ok(())

@@ -36,8 +36,17 @@ pub(super) struct Reading {
     pub findings: Vec<ConfigError>,
     /// The private key's own file, and the line that names it.
     pub key_file: Option<(PathBuf, u32)>,
+    /// The line that names the user to become, and the one that names the group.
+    pub run_as: [Option<(u32, String)>; 2],
     /// The line of the first secret in the text, with its key: why the file's permissions matter.
     pub secret_at: Option<(u32, &'static str)>,
+}
+
+impl Reading {
+    /// A text that makes no network.
+    fn nothing(findings: Findings, secret_at: Option<(u32, &'static str)>) -> Self {
+        Self { config: None, findings: findings.finish(), key_file: None, run_as: [None, None], secret_at }
+    }
 }
 
 /// Reads a configuration from its text; `name` is what messages call the file.
@@ -59,7 +68,7 @@ pub(super) fn read(name: &str, text: &str) -> Reading {
     if sections.len() > MAX_SECTIONS {
         let right = format!("at most {MAX_SECTIONS}");
         findings.whole(format!("{} sections", sections.len()), right);
-        return Reading { config: None, findings: findings.finish(), key_file: None, secret_at: None };
+        return Reading::nothing(findings, None);
     }
 
     let mut interface: Option<(u32, Interface)> = None;
@@ -89,7 +98,7 @@ pub(super) fn read(name: &str, text: &str) -> Reading {
     let Some((line, interface)) = interface else {
         findings.whole("no [Interface] section", "one, with PrivateKey, Address and MeshtasticConnect");
         let secret_at = first_secret(None, &peers);
-        return Reading { config: None, findings: findings.finish(), key_file: None, secret_at };
+        return Reading::nothing(findings, secret_at);
     };
     build(line, interface, links, peers, findings)
 }
@@ -126,19 +135,21 @@ fn build(
 
     let findings = findings.finish();
     let fine = findings.iter().all(|finding| finding.severity == Severity::Warning);
+    let run_as = [interface.run_as_user, interface.run_as_group];
+    let [user, group] = run_as.clone().map(|named| named.map(|(_, name)| name));
     let config = interface.key.filter(|_| fine).map(|key| Config {
         key,
         addresses: interface.addresses.into_iter().map(|(_, address)| address).collect(),
         mtu,
         rekey_after_messages: interface.rekey_after_messages,
         tap_name: interface.tap_name,
-        run_as_user: interface.run_as_user,
-        run_as_group: interface.run_as_group,
+        run_as_user: user,
+        run_as_group: group,
         links,
         peers: peers.into_iter().map(|(peer, _)| peer).collect(),
         warnings: Vec::new(),
     });
-    Reading { config, findings, key_file, secret_at }
+    Reading { config, findings, key_file, run_as, secret_at }
 }
 
 /// The line of the first secret, with its key.

@@ -14,6 +14,7 @@ use zeroize::Zeroizing;
 use super::interpret::{self, Reading};
 use super::value::Wrong;
 use super::{Config, ConfigError, KeySource, Severity};
+use crate::privilege::Identity;
 
 /// The longest configuration in bytes: room for thousands of peers.
 pub const MAX_FILE_LEN: u64 = 1 << 20;
@@ -35,7 +36,7 @@ pub fn load(path: &Path) -> Result<(Config, PrivateKey), Vec<ConfigError>> {
         let wrong = ConfigError::file(&name, "no UTF-8 text", "a text file in UTF-8");
         vec![ConfigError { line: u32::try_from(line).ok(), ..wrong }]
     })?;
-    let Reading { config, mut findings, key_file, secret_at } = interpret::read(&name, text);
+    let Reading { config, mut findings, key_file, run_as, secret_at } = interpret::read(&name, text);
     let mut tell = |severity, line, key: &str, (what, right): Wrong| {
         let (line, key) = (Some(line), Some(key.to_owned()));
         findings.push(ConfigError { line, key, severity, ..ConfigError::file(&name, what, right) });
@@ -45,6 +46,17 @@ pub fn load(path: &Path) -> Result<(Config, PrivateKey), Vec<ConfigError>> {
     {
         let what = format!("a secret in a file that {what}");
         tell(Severity::Warning, line, key, (what, format!("{right}, or PrivateKeyFile =")));
+    }
+    let [user, group] = run_as;
+    if let Some((line, user)) = user
+        && let Err(error) = Identity::look_up(Some(&user), None)
+    {
+        tell(Severity::Warning, line, "RunAsUser", absent(&error));
+    }
+    if let Some((line, group)) = group
+        && let Err(error) = Identity::look_up(None, Some(&group))
+    {
+        tell(Severity::Warning, line, "RunAsGroup", absent(&error));
     }
     let mut key_of_file = None;
     if let Some((file, line)) = key_file {
@@ -71,6 +83,11 @@ pub fn load(path: &Path) -> Result<(Config, PrivateKey), Vec<ConfigError>> {
         }
     };
     Ok((Config { warnings: findings, ..config }, key))
+}
+
+/// A user or group that is not here: the file may be for another host.
+fn absent(error: &anyhow::Error) -> Wrong {
+    (format!("{error:#}"), "one of the host that the network runs on".to_owned())
 }
 
 /// What is wrong with a file's permissions, if others can read it.

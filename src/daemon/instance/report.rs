@@ -26,16 +26,16 @@ impl Instance {
                 );
             }
             Event::AirtimeExhausted { link, until } => {
-                let seconds = until.saturating_duration_since(now).as_secs();
+                let minutes = until.saturating_duration_since(now).as_secs().div_ceil(60);
                 warn!(
                     link = self.link_name(*link),
-                    seconds,
-                    "the hour's airtime is spent: bulk traffic waits, the rest is for what somebody waits for"
+                    "the hour's airtime is spent: bulk traffic waits {minutes} min, and what little is left is for handshakes \
+                     and whatever somebody waits for"
                 );
             }
+            // The driver says so itself, with what is being done about it.
             Event::NoRadioKey { link, to } => {
-                let link = self.link_name(*link);
-                warn!(link, %to, "our radio lacks the public key of the peer's radio (RadioPublicKey = cures it at once)");
+                debug!(link = self.link_name(*link), %to, "the radio lacks the key of the peer's radio");
             }
             // `Event` grows without a new version of this crate.
             other => info!(?other, "event"),

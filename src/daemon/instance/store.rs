@@ -1,28 +1,31 @@
 //! The state file: what must survive a restart. While it cannot be written nothing may leave, for the core might repeat a
 //! counter in its next life.
 
+use std::fs::File;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use meshnet_proto::Node;
-use tracing::{error, info, warn};
+use tracing::{debug, error, info, warn};
 
 use crate::files;
 
 /// How long to wait before a failed write is tried again.
 const RETRY: Duration = Duration::from_secs(10);
 
-/// The state file and what has not reached it yet.
+/// The state file, ours alone, and what has not reached it yet.
 pub(super) struct Store {
     path: PathBuf,
+    _reserved: File,
     unsaved: Option<(Vec<u8>, Instant)>,
     failed: bool,
 }
 
 impl Store {
-    /// Reads the state file into the core.
+    /// Reserves the state file and reads it into the core.
     pub(super) fn open(path: PathBuf, node: &mut Node) -> anyhow::Result<Self> {
+        let reserved = files::reserve(&path)?;
         let state = files::read_state(&path)
             .with_context(|| format!("cannot read the state in {}", path.display()))?;
         if let Some(state) = state {
@@ -31,7 +34,7 @@ impl Store {
                 warn!(file = %path.display(), ignored, "lines of the state make no sense");
             }
         }
-        Ok(Self { path, unsaved: None, failed: false })
+        Ok(Self { path, _reserved: reserved, unsaved: None, failed: false })
     }
 
     /// Writes what the core wants durable; returns whether everything is.
@@ -64,9 +67,13 @@ impl Store {
                 true
             }
             Err(error) => {
-                error!(file = %self.path.display(), %error, "cannot save the state: nothing is sent until it is");
+                // Once for each time that it goes wrong, however often it is tried.
+                if std::mem::replace(&mut self.failed, true) {
+                    debug!(file = %self.path.display(), %error, "still cannot save the state");
+                } else {
+                    error!(file = %self.path.display(), %error, "cannot save the state: nothing is sent until it is");
+                }
                 self.unsaved = Some((text, now + RETRY));
-                self.failed = true;
                 false
             }
         }
@@ -117,13 +124,16 @@ mod tests {
     fn nothing_may_leave_until_the_state_is_on_disk() {
         let now = Instant::now();
         let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("missing/mesh0.state");
+        let path = dir.path().join("mesh0.state");
+        // Something in the way of the text that is to replace the old one.
+        let obstacle = dir.path().join("mesh0.state.new");
+        fs::create_dir(&obstacle).unwrap();
         let mut node = node(now);
         let mut store = Store::open(path.clone(), &mut node).unwrap();
-        assert!(!store.save(&mut node, now), "there is no such directory");
+        assert!(!store.save(&mut node, now), "it cannot be written");
         assert_eq!(store.retry_at(), Some(now + RETRY));
 
-        fs::create_dir(dir.path().join("missing")).unwrap();
+        fs::remove_dir(obstacle).unwrap();
         assert!(!store.save(&mut node, now + RETRY / 2), "its next try is not due");
         assert!(!path.exists());
         assert!(store.save(&mut node, now + RETRY));
@@ -145,8 +155,10 @@ mod tests {
     fn a_state_that_cannot_be_read_is_an_error_and_one_that_makes_no_sense_is_not() {
         let now = Instant::now();
         let dir = tempfile::tempdir().unwrap();
-        assert!(Store::open(dir.path().to_owned(), &mut node(now)).is_err(), "a directory");
         let path = dir.path().join("mesh0.state");
+        fs::create_dir(&path).unwrap();
+        assert!(Store::open(path.clone(), &mut node(now)).is_err(), "a directory");
+        fs::remove_dir(&path).unwrap();
         fs::write(&path, [0xff; 100]).unwrap();
         assert!(Store::open(path, &mut node(now)).is_ok());
     }

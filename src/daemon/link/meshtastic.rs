@@ -9,7 +9,7 @@ use std::io;
 use std::time::{Duration, Instant};
 
 use meshnet_proto::link::LinkEvent;
-use meshnet_proto::meshtastic::client::{Client, ClientConfig, Ending, Notice, Output, Severity};
+use meshnet_proto::meshtastic::client::{Client, ClientConfig, Ending, Notice, Output, Severity, Transport};
 use tokio::time::{Instant as Alarm, sleep_until};
 use tracing::{debug, info, warn};
 
@@ -125,7 +125,11 @@ impl Driver {
                     self.client.handle_transmit(transmit, now);
                 }
                 Wake::Read(Ok(0)) => {
-                    return Ok((Ending::Closed, "the radio closed the connection".to_owned()));
+                    let reason = match stream.transport() {
+                        Transport::Tcp => "the radio closed the connection",
+                        Transport::Serial => "the serial port hung up",
+                    };
+                    return Ok((Ending::Closed, reason.to_owned()));
                 }
                 Wake::Read(Ok(len)) => self.client.handle_bytes(&buffer[..len], Instant::now()),
                 Wake::Written(Ok(len)) => drop(self.outbox.drain(..len)),

@@ -1,6 +1,6 @@
 //! Keeps a driver connected: opens its stream, runs it until it ends, waits, and begins again.
 //!
-//! The wait doubles from 1 s to 60 s with each failure, with jitter so that several hosts do not knock at once, and starts
+//! The wait doubles from 1 s to 60 s (5 s on a serial port) with each failure, with jitter so that several hosts do not knock at once, and starts
 //! over once a connection has been up for a while. A radio that another client took asks for longer waits of its
 //! own. What the operator is told is said once per change: a radio that stays away does not fill the log.
 
@@ -15,10 +15,12 @@ use tracing::{Instrument as _, debug, info_span, warn};
 
 use super::meshtastic::{Driver, Ended};
 use super::stream::Stream;
-use super::{FromLink, LinkSpec, LinkStatus};
+use super::{Connect, FromLink, LinkSpec, LinkStatus};
 
 const FIRST_WAIT: Duration = Duration::from_secs(1);
 const LAST_WAIT: Duration = Duration::from_secs(60);
+/// On a serial port: looking for a device costs nobody anything, and whoever plugs it in again is watching.
+const LAST_WAIT_SERIAL: Duration = Duration::from_secs(5);
 /// A connection that was up for this long was no failure.
 const STABLE: Duration = Duration::from_secs(60);
 
@@ -34,7 +36,11 @@ pub(super) struct Ports {
 /// Runs a link until nobody wants it any more.
 pub(super) async fn run(spec: LinkSpec, seed: [u8; 32], ports: Ports) {
     let span = info_span!("link", name = %spec.name);
-    let mut backoff = Backoff::new(seed);
+    let last_wait = match spec.connect {
+        Connect::Tcp { .. } => LAST_WAIT,
+        Connect::Serial { .. } => LAST_WAIT_SERIAL,
+    };
+    let mut backoff = Backoff::new(seed, last_wait);
     let mut driver = Driver::new(&spec, seed, ports);
     async {
         let mut told = None;
@@ -96,20 +102,21 @@ pub(super) struct Unwanted;
 #[derive(Debug)]
 struct Backoff {
     next: Duration,
+    last: Duration,
     rng: ChaCha20Rng,
 }
 
 impl Backoff {
-    fn new(mut seed: [u8; 32]) -> Self {
+    fn new(mut seed: [u8; 32], last: Duration) -> Self {
         // Another stream than the driver's, which has the same seed.
         seed[0] ^= 0xff;
-        Self { next: FIRST_WAIT, rng: ChaCha20Rng::from_seed(seed) }
+        Self { next: FIRST_WAIT, last, rng: ChaCha20Rng::from_seed(seed) }
     }
 
     /// Returns the next wait: between half and the whole of what doubles.
     fn next(&mut self) -> Duration {
         let whole = self.next;
-        self.next = (whole * 2).min(LAST_WAIT);
+        self.next = (whole * 2).min(self.last);
         let half = whole / 2;
         half + half.mul_f64(f64::from(self.rng.next_u32()) / f64::from(u32::MAX))
     }
@@ -125,7 +132,7 @@ mod tests {
 
     #[test]
     fn waits_grow_to_a_minute_never_together_and_start_over() {
-        let (mut one, mut two) = (Backoff::new([1; 32]), Backoff::new([2; 32]));
+        let (mut one, mut two) = (Backoff::new([1; 32], LAST_WAIT), Backoff::new([2; 32], LAST_WAIT));
         let waits: Vec<_> = (0..10).map(|_| (one.next(), two.next())).collect();
         assert!(waits.iter().all(|(a, b)| a != b));
         for (n, (wait, _)) in (0..).zip(&waits) {

@@ -116,6 +116,16 @@ fn a_key_file_lies_beside_the_configuration_and_is_nobody_elses() {
 }
 
 #[test]
+fn a_user_who_is_not_here_is_a_warning_with_its_line() {
+    let dir = tempfile::tempdir().unwrap();
+    let text =
+        interface(&format!("PrivateKey = {PRIVATE}\nRunAsUser = nobdy-7\nRunAsGroup = 4711")) + &peer(ALICE);
+    let expected = "m.conf:3: warning: RunAsUser: there is no user \"nobdy-7\" here; one of the host that the network \
+                    runs on\nm.conf: fine (1 peer, 1 link)\n";
+    assert_eq!(check(&dir, 0o600, text), (0, expected.to_owned()));
+}
+
+#[test]
 fn what_is_no_text_file_is_said() {
     let dir = tempfile::tempdir().unwrap();
     let (_, said) = check(&dir, 0o600, b"[Interface]\n# caf\xe9\n");
@@ -151,4 +161,38 @@ fn a_wrong_command_line_is_a_usage_error() {
     assert_eq!(code, 2);
     assert!(talk.contains("\"meshnetd=loud\" is no log level or filter"), "{talk}");
     assert_eq!(meshnetd(dir.path(), &["--version"]).1, format!("meshnetd {}\n", env!("CARGO_PKG_VERSION")));
+}
+
+/// All that the daemon's sources say, with string literals in one piece.
+fn sources(folder: &Path, text: &mut String) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            sources(&path, text);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            let source = fs::read_to_string(path).unwrap();
+            source.split("\\\n").for_each(|piece| text.push_str(piece.trim_start()));
+        }
+    }
+}
+
+#[test]
+fn what_the_readme_says_that_it_says_it_says() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let mut said = String::new();
+    ["src/daemon", "src/proto"].iter().for_each(|folder| sources(&root.join(folder), &mut said));
+    let readme = fs::read_to_string(root.join("README.md")).unwrap();
+    let rows = readme
+        .lines()
+        .skip_while(|line| *line != "## Troubleshooting")
+        .filter_map(|line| line.strip_prefix("| `"));
+    let messages: Vec<&str> = rows.filter_map(|row| Some(row.split_once('`')?.0)).collect();
+    assert!(messages.len() >= 10, "{messages:?}");
+    for message in messages {
+        // What the program fills in is left out, or an example.
+        let fixed = message.replace("tcp://", "").replace('!', "").replace("channel 3", "channel {index}");
+        for part in fixed.split('…').map(str::trim) {
+            assert!(said.contains(part), "nothing says {part:?}");
+        }
+    }
 }

@@ -183,7 +183,7 @@ impl End {
 }
 
 /// Bytes per second that arrive of an endless backlog of full datagrams, once the firmware's contention window has settled
-/// (reference, 5.2: the last two thirds), and the most packets that waited inside the radio.
+/// (the last two thirds), and the most packets that waited inside the radio.
 fn goodput(preset: &str, seconds: u64) -> (f64, usize) {
     let quiet = NODES.map(|node| RadioConfig { telemetry: None, node_info: false, ..radio(node, preset) });
     let mut world = World::new(quiet, false);
@@ -198,7 +198,7 @@ fn goodput(preset: &str, seconds: u64) -> (f64, usize) {
 
 #[test]
 fn one_backlogged_sender_gets_nine_tenths_of_what_the_firmware_allows() {
-    // Reference, 5.2, column 5.
+    // Bytes per second that the firmware's medium access leaves to one sender.
     for (preset, bound) in
         [("SHORT_TURBO", 974.0), ("SHORT_FAST", 671.0), ("MEDIUM_FAST", 216.0), ("LONG_FAST", 72.0)]
     {
@@ -233,10 +233,8 @@ fn strangers_come_by_each_others_keys_by_asking() {
     let mut world = World::new(strangers, false);
     world.queue(1, 60);
     world.run(Duration::from_secs(30));
-    assert_eq!(world.ends[0].refused, [(0, Refusal::NoKey)]);
+    assert_eq!(world.ends[0].refused, [], "the question went out before anything else");
     assert_eq!(world.ends[0].keys, 1, "{:?}", world.ends[0].notices);
-    world.queue(1, 60);
-    world.run(Duration::from_secs(5));
     assert_eq!(world.ends[1].received.len(), 1);
     let (_, peer) = &world.ends[1].client.status().peers[0];
     assert!(matches!(peer.key, KeyState::Known(_)), "the peer can answer");

@@ -179,6 +179,67 @@ fn every_thread_becomes_run_as_user_and_the_helper_still_serves() -> Result<()> 
     })
 }
 
+#[test]
+fn a_state_directory_of_another_user_is_told_with_the_cure() -> Result<()> {
+    if !is_root_of_the_machine() {
+        ensure!(std::env::var_os("CI").is_none(), "needs root, and in CI nothing is skipped");
+        eprintln!("SKIPPED: a directory of another user needs root");
+        return Ok(());
+    }
+    story(|dir| {
+        let namespace = Namespace::new()?;
+        let state = dir.join("state");
+        fs::create_dir(&state)?;
+        fs::set_permissions(&state, fs::Permissions::from_mode(0o700))?;
+        nix::unistd::chown(&state, Some(65534.into()), None)?;
+        let mut daemon = Process::start("meshnetd", command(dir, "")?, Some(&namespace), dir)?;
+        assert_eq!(daemon.wait(LIMIT)?.code(), Some(1));
+        let log = daemon.output()?;
+        assert!(log.contains("and this network runs as root (chown -R root "), "{log}");
+        Ok(())
+    })
+}
+
+#[test]
+fn two_daemons_never_share_a_state() -> Result<()> {
+    story(|dir| {
+        let _first = Site::start(dir, "")?;
+        // The same interface name in another namespace: nothing else keeps the two apart.
+        let elsewhere = Namespace::new()?;
+        let mut second = Process::start("second", command(dir, "")?, Some(&elsewhere), dir)?;
+        assert_eq!(second.wait(LIMIT)?.code(), Some(1));
+        let log = second.output()?;
+        assert!(log.contains("another meshnetd keeps its state in"), "{log}");
+        Ok(())
+    })
+}
+
+#[test]
+fn a_name_that_nobody_resolves_does_not_hold_up_the_end() -> Result<()> {
+    story(|dir| {
+        let namespace = Namespace::new()?;
+        // A name server that takes questions and answers none.
+        let server = namespace.run(|| {
+            let resolver = Path::new("/etc/resolv.conf");
+            if resolver.exists() {
+                let own = dir.join("resolv.conf");
+                fs::write(&own, "nameserver 127.0.0.1\n")?;
+                let mounted = Command::new("mount").arg("--bind").arg(&own).arg(resolver).status()?;
+                ensure!(mounted.success(), "mount --bind: {mounted}");
+            }
+            Ok(std::net::UdpSocket::bind("127.0.0.1:53")?)
+        })?;
+        let daemon = run(dir, &namespace, "MeshtasticConnect = tcp://radio.example")?;
+        server.set_read_timeout(Some(LIMIT))?;
+        server.recv(&mut [0; 512]).context("the daemon asks for the address")?;
+        let begin = std::time::Instant::now();
+        assert_eq!(daemon.stop()?.code(), Some(0));
+        // The resolver itself gives up after 10 s.
+        assert!(begin.elapsed() < Duration::from_secs(3), "{:?}", begin.elapsed());
+        Ok(())
+    })
+}
+
 /// Whether other users exist for us; in a user namespace of one's own they do not.
 fn is_root_of_the_machine() -> bool {
     let map = fs::read_to_string("/proc/self/uid_map").unwrap_or_default();

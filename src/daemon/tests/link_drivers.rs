@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use meshnet_proto::link::{Class, LinkAddr, LinkEvent, LinkId, Refusal, Transmit};
+use meshnet_proto::link::{Class, LinkAddr, LinkEvent, LinkId, Transmit};
 use meshnetd::link::{Connect, Contact, FromLink, Incoming, Link, LinkSpec, start};
 use tokio::io::AsyncReadExt as _;
 use tokio::sync::mpsc;
@@ -149,7 +149,7 @@ async fn a_backlog_gets_nine_tenths_of_what_the_firmware_allows() {
     #[expect(clippy::cast_precision_loss, reason = "some thousand")]
     let rate = received as f64 / begin.elapsed().as_secs_f64();
     println!("{rate:.0} B/s");
-    // Reference, 5.2, column 5 for SHORT_TURBO.
+    // Bytes per second that the firmware's medium access leaves to one sender at SHORT_TURBO.
     assert!(rate >= 0.9 * 974.0, "{rate:.0} B/s");
 }
 
@@ -222,13 +222,14 @@ async fn radios_that_never_met_come_by_each_others_keys() {
     let log = Log::capture();
     let simulator = Simulator::tcp(&["--keys", "none", "--no-node-info"]);
     let mut hosts = both_up(&simulator).await;
-    hosts[0].send(1, b"too early");
-    let refused = LinkEvent::Refused { token: 1, reason: Refusal::NoKey };
-    hosts[0].event("the refusal", |event| *event == refused).await;
-    let known = LinkEvent::KeyKnown(LinkAddr::radio(NODES[1]));
-    hosts[0].event("the key", |event| *event == known).await;
+    for (host, other) in hosts.iter_mut().zip([NODES[1], NODES[0]]) {
+        let known = LinkEvent::KeyKnown(LinkAddr::radio(other));
+        host.event("the key", |event| *event == known).await;
+    }
     talk(&mut hosts).await;
-    log.says("asking for it on the air");
+    log.says(
+        "the radio does not know the key of !a0000002 and cannot encrypt for it: asking for it on the air",
+    );
 }
 
 #[tokio::test]
@@ -269,7 +270,9 @@ async fn an_idle_driver_lets_the_processor_sleep() {
         tokio::time::sleep(Duration::from_secs(8)).await;
         woken = woken.min(wakeups() - before);
     }
-    assert!(woken <= 2, "{woken} wakeups in the calmest 8 s, where the end of this test's own wait is one");
+    // The end of this test's own wait is one, and a busy machine adds another; the most frequent periodic thing that there
+    // is, the filler, would be four.
+    assert!(woken <= 3, "{woken} wakeups in the calmest 8 s");
 }
 
 /// How often this thread, which runs everything of a test, has slept so far.

@@ -112,7 +112,8 @@ pub(crate) struct Args {
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub(crate) seed: u64,
 
-    /// How many times faster than real time everything goes.
+    /// How many times faster than real time everything goes on the air and in the radios. Hosts keep their own time: above 3,
+    /// a meshnetd with nothing to send is cut off for its silence, 15 minutes of the radio's.
     #[arg(long, value_name = "N", default_value_t = 1.0, value_parser = parse_speed)]
     pub(crate) speed: f64,
 

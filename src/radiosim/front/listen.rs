@@ -5,14 +5,20 @@ use std::net::SocketAddr;
 use std::os::unix::fs::FileTypeExt as _;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use meshnet_radiosim::{RadioId, Transport};
 use nix::sched::{CloneFlags, setns};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::{Notify, mpsc};
+use tokio::time::sleep;
 
 use super::connection::{self, FromHost};
+
+/// A connection that cannot be taken, for want of descriptors, stays at the head of the kernel's queue and would be tried
+/// without end.
+pub(crate) const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
 
 /// Listens on TCP, in this network namespace; returns the address with its true port.
 ///
@@ -65,12 +71,12 @@ pub(crate) fn unix(
 ) -> anyhow::Result<()> {
     let listener = bind_unix(path)?;
     tokio::spawn(async move {
-        // An error here means too many open files: the client is lost, the port is not.
         loop {
-            if let Ok((stream, _)) = listener.accept().await {
-                let serve = connection::serve(stream, radio, Transport::Tcp, world.clone(), drained.clone());
-                tokio::spawn(serve);
-            }
+            let Ok((stream, _)) = listener.accept().await else {
+                sleep(ACCEPT_AGAIN).await;
+                continue;
+            };
+            tokio::spawn(connection::serve(stream, radio, Transport::Tcp, world.clone(), drained.clone()));
         }
     });
     Ok(())
@@ -100,12 +106,13 @@ fn accept_tcp(
     let address = listener.local_addr()?;
     tokio::spawn(async move {
         loop {
-            if let Ok((stream, _)) = listener.accept().await {
-                // Chunks are whole polls of the firmware: waiting for more only adds to the latency.
-                let _ = stream.set_nodelay(true);
-                let serve = connection::serve(stream, radio, Transport::Tcp, world.clone(), drained.clone());
-                tokio::spawn(serve);
-            }
+            let Ok((stream, _)) = listener.accept().await else {
+                sleep(ACCEPT_AGAIN).await;
+                continue;
+            };
+            // Chunks are whole polls of the firmware: waiting for more only adds to the latency.
+            let _ = stream.set_nodelay(true);
+            tokio::spawn(connection::serve(stream, radio, Transport::Tcp, world.clone(), drained.clone()));
         }
     });
     Ok(address)

@@ -3,7 +3,7 @@
 //! The firmware counts in slots. It draws a number of them from a window that doubles with each step of
 //! `CW = 3 + 5 x channel utilisation`, waits, and sends if the channel is free then; if it is not, or the radio is
 //! itself busy, it draws again. A relayed packet waits 16 slots longer, and the better it was heard the larger its
-//! window, so that far nodes relay first. Reference: meshtastic.md, 3.8.
+//! window, so that far nodes relay first.
 
 use std::time::{Duration, Instant};
 

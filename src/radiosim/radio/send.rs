@@ -1,7 +1,7 @@
 //! Sending: what becomes of a packet from the host or from the radio's own modules.
 //!
 //! Refusals come in the firmware's order (duty cycle, keys and length, transmitter, queue), each with its own answer to
-//! the host (meshtastic.md, 3.6 and 3.7). What is not answered is sent again.
+//! the host. What is not answered is sent again.
 
 use std::sync::Arc;
 

@@ -39,8 +39,8 @@ pub(super) struct Interface {
     pub rekey_after_messages: u64,
     pub tap_name: String,
     pub link: Option<Link>,
-    pub run_as_user: Option<String>,
-    pub run_as_group: Option<String>,
+    pub run_as_user: Option<(u32, String)>,
+    pub run_as_group: Option<(u32, String)>,
     pub secret_at: Option<(u32, &'static str)>,
 }
 
@@ -123,11 +123,11 @@ fn rekey_after_messages(entries: &Entries<'_, '_>, findings: &mut Findings) -> u
     number.map_or(REKEY_AFTER_MESSAGES, u64::from)
 }
 
-/// A user or group; an empty value is none. Whether it exists is known where the daemon runs, not here.
-fn run_as(entries: &Entries<'_, '_>, key: &str, findings: &mut Findings) -> Option<String> {
+/// A user or group, and its line; an empty value is none. Whether it exists is for `load` to see.
+fn run_as(entries: &Entries<'_, '_>, key: &str, findings: &mut Findings) -> Option<(u32, String)> {
     let entry = entries.one(key, findings).filter(|entry| !entry.value.is_empty())?;
     let fine =
         entry.value.len() <= 64 && !entry.value.contains(|c: char| c.is_whitespace() || c.is_control());
     let wrong = || ("no name of a user or group".to_owned(), "a name or a number".to_owned());
-    findings.take(entry, if fine { Ok(entry.value.to_owned()) } else { Err(wrong()) })
+    findings.take(entry, if fine { Ok((entry.line, entry.value.to_owned())) } else { Err(wrong()) })
 }
