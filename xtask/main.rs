@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+mod bench;
 mod demo;
 mod need;
 mod say;
@@ -23,6 +24,8 @@ enum Command {
     Demo(demo::Arguments),
     /// Runs every test
     Test(test::Arguments),
+    /// Measures what jobs cost on the air, ours beside the Python tool, and writes BENCHMARKS.md
+    Bench(bench::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -30,6 +33,7 @@ fn main() -> ExitCode {
     let done = watch_for_ctrl_c().and_then(|()| match &arguments.command {
         Command::Demo(arguments) => demo::run(arguments),
         Command::Test(arguments) => test::run(arguments),
+        Command::Bench(arguments) => bench::run(arguments),
     });
     match done {
         Ok(code) => code,

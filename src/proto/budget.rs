@@ -44,9 +44,10 @@ impl Budget {
         }
     }
 
-    /// Gives back air that was booked but not used.
-    pub fn refund(&mut self, air: Duration) {
-        if let Some((_, used)) = self.buckets.back_mut() {
+    /// Gives back air that was booked at `since` but not used: to the minute that it was taken from, so that no other
+    /// minute counts for less than it used.
+    pub fn refund(&mut self, air: Duration, since: Instant) {
+        if let Some((_, used)) = self.buckets.iter_mut().rev().find(|(start, _)| *start <= since) {
             *used = used.saturating_sub(air);
         }
     }
@@ -166,6 +167,16 @@ mod tests {
         let when = budget.when(Class::Bulk, SECOND, later);
         assert_eq!(when, now + HOUR + BUCKET);
         assert!(budget.allows(Class::Bulk, SECOND, when));
+    }
+
+    #[test]
+    fn air_given_back_is_that_of_its_own_minute() {
+        let now = crate::testing::start();
+        let mut budget = Budget::new(100 * SECOND);
+        budget.spend(2 * SECOND, now);
+        budget.spend(2 * SECOND, now + BUCKET);
+        budget.refund(2 * SECOND, now);
+        assert_eq!(budget.used(now + HOUR + BUCKET), 2 * SECOND, "the later one was used");
     }
 
     #[test]

@@ -123,7 +123,7 @@ pub enum LinkEvent {
     Down,
     /// The driver takes this many more datagrams as of now (absolute, not added to what it said before).
     Room(u16),
-    /// The datagram with this token did not go out.
+    /// The datagram with this token did not go out, or in vain ([`Refusal::Unreachable`]).
     Refused {
         /// [`Transmit::token`] of the refused datagram.
         token: u64,
@@ -151,7 +151,7 @@ pub enum Refusal {
     RateLimit,
     /// The carrier cannot encrypt for that address yet; it (or its driver) is finding the key.
     NoKey,
-    /// No way to that address, or the carrier gave up after its own retries.
+    /// No way to that address, or the carrier gave up after its own retries, or the other end refused it: the air is spent.
     Unreachable,
     /// The carrier cannot send at all for the moment.
     Disabled,

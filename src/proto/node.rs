@@ -7,13 +7,14 @@
 //! A frame's way out: `device` answers what the kernel asks its imagined Ethernet and finds the peer; `outbound` lets the
 //! frame wait for what it lacks, queues it on a link, and seals it when it leaves. A datagram's way in: `inbound` opens
 //! it, checks that the peer may speak as the inner source, and hands the frame to the interface. `peer` and `pki` hold a
-//! peer's state, `links` a link's, `store` the state file.
+//! peer's state, `links` a link's (`link_news` is what its driver says), `store` the state file.
 //!
 //! Invariants: every packet comes out, waits in a bounded place, or is counted in a [`DropReason`]; a peer's timer in
 //! `timers` is that of its state.
 
 mod device;
 mod inbound;
+mod link_news;
 mod links;
 mod outbound;
 mod peer;
@@ -40,7 +41,7 @@ use crate::event::{DropReason, Drops, Event, LinkSnapshot, PeerSnapshot, Snapsho
 use crate::frame::Mac;
 use crate::key::PublicKey;
 use crate::limit::Bucket;
-use crate::link::{Class, LinkAddr, LinkEvent, LinkId, Refusal, Transmit};
+use crate::link::{Class, LinkAddr, LinkId, Transmit};
 use crate::neighbour;
 use crate::queue::{PeerIndex, count};
 use crate::route::Routes;
@@ -143,7 +144,11 @@ impl Node {
             }
         }
         let keying = self.keying(config, peer)?;
-        self.peers.push(Peer::new(key, keying, peer.endpoints.clone(), peer.allowed_ips.clone()));
+        let mut added = Peer::new(key, keying, peer.endpoints.clone(), peer.allowed_ips.clone());
+        // After a restart fragments of the earlier life may still wait at the peer: they must not mix.
+        added.message =
+            self.rng.next_u32().to_le_bytes().first_chunk().copied().map_or(0, u16::from_le_bytes);
+        self.peers.push(added);
         Ok(())
     }
 
@@ -190,70 +195,6 @@ impl Node {
         self.peers.iter_mut().find(|peer| peer.public_key == *key)
     }
 
-    /// Takes news about a link from its driver.
-    pub fn handle_link(&mut self, link: LinkId, event: LinkEvent, now: Instant) {
-        let state = self.links.entry(link).or_insert_with(|| LinkState::new(now));
-        match event {
-            LinkEvent::Up(caps) => {
-                let was_down = state.caps.is_none();
-                state.up(caps);
-                if was_down {
-                    self.link_is_back(now);
-                }
-            }
-            LinkEvent::Down => {
-                for _ in 0..state.down(now) {
-                    count(&mut self.drops, DropReason::LinkDown);
-                }
-            }
-            LinkEvent::Room(room) => state.room = room,
-            LinkEvent::Spent(air) => {
-                if let Some(budget) = &mut state.budget {
-                    budget.carrier_says(air, now);
-                }
-            }
-            LinkEvent::Refused { token, reason } => self.refused(link, token, reason, now),
-            LinkEvent::KeyKnown(addr) => self.key_known(link, addr, now),
-        }
-    }
-
-    /// What waited for a link may go; handshakes that were given up for lack of one start again with the next frame.
-    fn link_is_back(&mut self, now: Instant) {
-        for at in 0..self.peers.len() {
-            self.flush(at, now);
-            self.settle(at, now);
-        }
-    }
-
-    fn refused(&mut self, link: LinkId, token: u64, reason: Refusal, now: Instant) {
-        let Some(state) = self.links.get_mut(&link) else { return };
-        let Some(ready) = state.take_back(token) else { return };
-        match reason {
-            // It did not go because of the moment, not of itself: it goes first as soon as it can.
-            Refusal::QueueFull | Refusal::DutyCycle | Refusal::RateLimit | Refusal::Disabled
-                if ready.expires > now =>
-            {
-                state.ready.push_front(ready);
-                return;
-            }
-            Refusal::NoKey if self.keyless.insert((link, ready.to)) => {
-                self.push_event(Event::NoRadioKey { link, to: ready.to });
-            }
-            _ => {}
-        }
-        count(&mut self.drops, DropReason::Refused);
-    }
-
-    fn key_known(&mut self, link: LinkId, addr: LinkAddr, now: Instant) {
-        self.keyless.remove(&(link, addr));
-        let Some(&at) = self.by_endpoint.get(&addr) else { return };
-        let Some(pace) = self.path(at).map(|(link, _)| self.links[&link].pace()) else { return };
-        if let Keying::Pki(pki) = &mut self.peers[at].keying {
-            pki.hurry(pace, &mut self.rng, now);
-        }
-        self.settle(at, now);
-    }
-
     /// Does what is due.
     pub fn handle_timeout(&mut self, now: Instant) {
         while let Some(&(due, at, _)) = self.timers.first() {
@@ -264,12 +205,7 @@ impl Node {
         }
         for state in self.links.values_mut() {
             state.queue.expire(&mut self.drops, now);
-            let before = state.ready.len() + state.fragments.len();
-            state.ready.retain(|ready| ready.expires > now);
-            state.fragments.retain(|fragment| fragment.expires > now);
-            for _ in state.ready.len() + state.fragments.len()..before {
-                count(&mut self.drops, DropReason::Expired);
-            }
+            state.expire_ready(&mut self.drops, now);
         }
     }
 
@@ -280,7 +216,7 @@ impl Node {
         if let Keying::Pki(pki) = &mut self.peers[at].keying {
             match pace {
                 Some(pace) => pki.handle_timeout(pace, &mut self.rng, now),
-                None => pki.park(),
+                None => pki.park(now),
             }
         }
         self.flush(at, now);
@@ -306,19 +242,24 @@ impl Node {
         self.path(at).map_or(Duration::from_secs(2), |(link, _)| self.links[&link].pace())
     }
 
-    /// The link that reaches a peer, and its address there: where it was last heard if that link is up, else the cheapest.
+    /// The link that reaches a peer, and its address there: where it was last heard if that link is up, else the cheapest,
+    /// else (where nobody answered) the next of those that there are.
     fn path(&self, at: PeerIndex) -> Option<(LinkId, LinkAddr)> {
         let peer = &self.peers[at];
         let is_up = |link: &LinkId| self.links.get(link).is_some_and(|state| state.caps.is_some());
         if let Some(path) = peer.heard_on.filter(|(link, _)| is_up(link)) {
             return Some(path);
         }
-        let candidates = self.links.iter().filter_map(|(link, state)| {
-            let caps = state.caps.as_ref()?;
-            let endpoint = peer.endpoints.iter().find(|endpoint| endpoint.kind() == caps.kind)?;
-            Some((caps.cost, *link, *endpoint))
-        });
-        candidates.min().map(|(_, link, endpoint)| (link, endpoint))
+        let links = self.links.iter().filter_map(|(link, state)| Some((state.caps.as_ref()?, *link)));
+        let mut candidates: Vec<_> = links
+            .flat_map(|(caps, link)| {
+                let reached = peer.endpoints.iter().enumerate().filter(|(_, to)| to.kind() == caps.kind);
+                reached.map(move |(order, to)| (caps.cost, link, order, *to))
+            })
+            .collect();
+        candidates.sort_unstable();
+        let (_, link, _, to) = *candidates.get(peer.detours.checked_rem(candidates.len())?)?;
+        Some((link, to))
     }
 
     fn push_event(&mut self, event: Event) {
@@ -438,7 +379,7 @@ impl Node {
             far: ready.far,
             token,
         };
-        state.remember(token, ready);
+        state.remember(token, ready, now);
         Some(transmit)
     }
 }

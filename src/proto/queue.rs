@@ -11,7 +11,7 @@
 //! so recently that no answer can be back yet is dropped; an acknowledgement that a later one covers is dropped. A segment
 //! that was lost and is sent again goes before those that follow it in the stream. None of this changes what the two ends of the connection agree on, it only saves air.
 //!
-//! Invariants: at most [`MAX_FLOW`] frames of a flow and [`MAX_FRAMES`] in all; no frame is returned after its time.
+//! Invariants: at most [`MAX_FLOW`] frames of a flow and [`MAX_FRAMES`] in all; idle flows are forgotten in time; no frame is returned after its time.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
@@ -158,6 +158,9 @@ impl Queue {
         let after = flow.entries.len();
         share.waiting = share.waiting + after - before;
         self.len = self.len + after - before;
+        if share.flows.len() > MAX_FRAMES + MAX_IDLE_FLOWS {
+            share.prune();
+        }
         if self.len > MAX_FRAMES {
             self.drop_from_longest(drops);
         }
@@ -201,6 +204,14 @@ impl Queue {
         let (peer, flow) = self.next_flow(least)?;
         let entry = self.shares.get(&peer)?.flows.get(&flow)?.entries.front()?;
         Some((entry.class, entry.frame.len()))
+    }
+
+    /// Takes out everything, each flow's frames in their order.
+    pub fn take_all(&mut self) -> Vec<(PeerIndex, Entry)> {
+        self.len = 0;
+        let shares = std::mem::take(&mut self.shares).into_iter();
+        let flows = shares.flat_map(|(peer, share)| share.flows.into_values().map(move |flow| (peer, flow)));
+        flows.flat_map(|(peer, flow)| flow.entries.into_iter().map(move |entry| (peer, entry))).collect()
     }
 
     /// Drops what is of no more use.

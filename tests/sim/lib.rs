@@ -10,6 +10,7 @@
 //! Nothing here reads a clock, but for one instant at a world's start whose value does not matter.
 
 pub mod daemon;
+pub mod fuzz;
 pub mod packet;
 pub mod scenario;
 pub mod script;

@@ -232,7 +232,7 @@ fn transition(world: &mut World, script: &mut Script<'_>) {
 
 fn story_line(world: &mut World, line: &str) {
     let now = world.now;
-    world.watch.handle_story(line.to_owned(), now);
+    world.watch.handle_story(line, now);
 }
 
 /// Mostly moments, at times hours.

@@ -164,7 +164,7 @@ impl Tool {
             let mut frame = frame.to_vec();
             frame[..6].copy_from_slice(&mac);
             frame[6..12].copy_from_slice(&self.mac);
-            return self.to_peer(destination, &frame, now);
+            return self.forward(destination, &frame, now);
         }
         neighbour.waiting.push_back(frame.to_vec());
         if neighbour.waiting.len() > ARP_QUEUE {
@@ -178,12 +178,12 @@ impl Tool {
 
     fn ask(&mut self, whom: Ipv4Addr, now: Instant) {
         if let Some(frame) = question(self.mac, self.address.into(), whom.into()) {
-            self.to_peer(whom, &frame, now);
+            self.forward(whom, &frame, now);
         }
     }
 
     /// The daemon reads a frame from its interface.
-    fn to_peer(&mut self, destination: Ipv4Addr, frame: &[u8], now: Instant) {
+    fn forward(&mut self, destination: Ipv4Addr, frame: &[u8], now: Instant) {
         let owner = self
             .peers
             .iter()
@@ -292,12 +292,12 @@ impl Tool {
             }
         };
         if let Some(frame) = opened {
-            self.to_kernel(frame, now);
+            self.hand_up(frame, now);
         }
     }
 
     /// Its kernel gets a frame.
-    fn to_kernel(&mut self, frame: Vec<u8>, now: Instant) {
+    fn hand_up(&mut self, frame: Vec<u8>, now: Instant) {
         let Ok(Frame { destination, inner, .. }) = Frame::parse(&frame) else { return };
         if destination != self.mac && destination != BROADCAST {
             return;
@@ -314,7 +314,7 @@ impl Tool {
     fn arp(&mut self, arp: &Arp, now: Instant) {
         if arp.target == self.address && arp.is_request {
             let answer = arp_answer(arp, arp.target, self.mac);
-            self.to_peer(arp.sender, &answer, now);
+            self.forward(arp.sender, &answer, now);
         }
         let Some(neighbour) = self.neighbours.get_mut(&arp.sender) else { return };
         (neighbour.mac, neighbour.asking, neighbour.until) = (Some(arp.sender_mac), None, now + ARP_LIFETIME);

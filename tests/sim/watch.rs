@@ -182,7 +182,7 @@ impl Watch {
     }
 
     /// Notes a step of the story.
-    pub fn handle_story(&mut self, line: String, now: Instant) {
+    pub fn handle_story(&mut self, line: &str, now: Instant) {
         self.note(now, format!("* {line}"));
     }
 

@@ -167,7 +167,6 @@ pub struct World {
 impl World {
     /// Makes a world and starts everything in it.
     #[must_use]
-
     pub fn new(plan: Plan) -> Self {
         let now = Instant::now();
         let mut air = Air::new(AirConfig { ledger: true, ..AirConfig::default() }, plan.seed, now);

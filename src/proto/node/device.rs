@@ -34,14 +34,14 @@ impl Node {
     /// The kernel asks for a MAC address: it is told one for every address, so that it learns by ICMP, at once, what goes
     /// nowhere. An answer of the kernel's is to a peer's question about a host behind us.
     fn device_arp(&mut self, arp: &Arp, frame: &[u8], now: Instant) -> Result<(), DropReason> {
+        let announces = arp.sender == arp.target || arp.sender.is_unspecified();
+        if announces || self.is_ours(arp.target.into()) {
+            return Err(DropReason::Noise);
+        }
         if !arp.is_request {
             let (_, at) = self.routes.find(arp.target.into()).ok_or(DropReason::NoRoute)?;
             self.send_control(at, frame.to_vec(), now);
             return Ok(());
-        }
-        let announces = arp.sender == arp.target || arp.sender.is_unspecified();
-        if announces || self.is_ours(arp.target.into()) {
-            return Err(DropReason::Noise);
         }
         let answer = neighbour::arp_answer(arp, arp.target, self.mac_towards(arp.target.into()));
         self.push_device(answer);
@@ -126,6 +126,11 @@ fn is_for_many(prefix: &IpNet) -> bool {
     prefix.network().is_multicast() && prefix.prefix_len() >= 4
 }
 
+/// Router and neighbour discovery, redirects and listener reports of IPv6: a host's affair with its own link.
+pub(super) fn is_link_chatter(packet: &Packet<'_>) -> bool {
+    packet.protocol == protocol::ICMPV6 && matches!(packet.payload.first(), Some(130..=137 | 143))
+}
+
 /// What no radio should carry, whatever the AllowedIPs say: the chatter of a host about its link.
 fn is_noise(packet: &Packet<'_>) -> bool {
     const MDNS: u16 = 5353;
@@ -139,8 +144,7 @@ fn is_noise(packet: &Packet<'_>) -> bool {
     let many = packet.destination.is_multicast();
     match packet.protocol {
         protocol::IGMP => true,
-        // Router discovery, listener reports, redirects: everything but errors and echo.
-        protocol::ICMPV6 => matches!(packet.payload.first(), Some(130..=137 | 143)),
+        protocol::ICMPV6 => is_link_chatter(packet),
         protocol::UDP => packet.ports().is_some_and(|(_, port)| {
             many && [MDNS, LLMNR, SSDP, WS_DISCOVERY].contains(&port) || DHCP.contains(&port)
         }),

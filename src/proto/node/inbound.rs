@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::time::Instant;
 
 use super::Node;
+use super::device::is_link_chatter;
 use super::peer::Keying;
 use crate::event::{DropReason, Event};
 use crate::frame::{Arp, Frame, Inner, Mac, Packet};
@@ -29,9 +30,9 @@ impl Node {
             Ok(Datagram::Response(response)) => self.response(at, (link, from), &response, now),
             Ok(Datagram::Data(data)) => self.data(at, (link, from), &data, now),
             Ok(Datagram::Fragment(fragment)) => {
-                let evicted = self.reassembler.expire(now);
+                let before = self.reassembler.given_up();
                 let piece = self.reassembler.push(from, &fragment, now);
-                let gone = self.reassembler.expire(now) - evicted;
+                let gone = self.reassembler.given_up() - before;
                 *self.drops.entry(DropReason::BadFragment).or_default() += gone;
                 match piece {
                     Piece::Whole { counter, ciphertext } => {
@@ -118,6 +119,10 @@ impl Node {
             }),
         };
         let frame = opened?;
+        // A key for both directions opens what we sealed ourselves: such a frame bears our own address and shows nothing.
+        if frame.get(6..12) == Some(&self.mac[..]) {
+            return Err(DropReason::SpoofedSource);
+        }
         peer.last_seen = Some(now);
         peer.heard_on = Some(path);
         peer.silence.heard();
@@ -130,7 +135,7 @@ impl Node {
     }
 
     /// Hands an authentic frame on, if the peer may say what it says.
-    fn deliver(&mut self, at: PeerIndex, frame: Vec<u8>, now: Instant) -> Result<(), DropReason> {
+    pub(super) fn deliver(&mut self, at: PeerIndex, frame: Vec<u8>, now: Instant) -> Result<(), DropReason> {
         if frame.is_empty() {
             return Ok(()); // The proof of a session, and nothing else.
         }
@@ -144,6 +149,10 @@ impl Node {
             Inner::Ip(packet) => {
                 if let Some(discovery) = Discovery::parse(&packet) {
                     return self.peer_discovery(at, &packet, discovery, parsed.source, now);
+                }
+                // A peer may be our route to everywhere; it is not our link's router.
+                if is_link_chatter(&packet) {
+                    return Err(DropReason::NotForUs);
                 }
                 self.may_speak_as(at, packet.source)?;
                 self.learn_mac(at, parsed.source, now);
@@ -175,10 +184,11 @@ impl Node {
     }
 
     /// A peer that is not one of us needs its own MAC address in the frames that it gets.
-    fn learn_mac(&mut self, at: PeerIndex, mac: Mac, now: Instant) {
+    pub(super) fn learn_mac(&mut self, at: PeerIndex, mac: Mac, now: Instant) {
         let peer = &mut self.peers[at];
         if peer.kin() != Some(true) && peer.learn_mac(mac) {
-            self.store_due = true;
+            // Forgetting the last change costs a question after a restart.
+            self.store_due |= peer.mac_writes.take(now);
             self.flush(at, now);
         }
     }

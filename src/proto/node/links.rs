@@ -1,8 +1,8 @@
 //! A link as the node sees it: what it promised, what waits for it, what it may still send.
 //!
-//! Three stores in front of a link, drained in this order: datagrams that are complete (handshakes, and what the link gave
-//! back), the rest of a frame that goes in fragments (an interactive frame may go between two of them), and the [`Queue`]
-//! of frames. Nothing leaves without room at the driver and air in the [`Budget`].
+//! Three stores in front of a link: datagrams that are complete (handshakes, and what the link gave back), the rest of a
+//! frame that goes in fragments, and the [`Queue`] of frames. What is complete goes first, the most urgent of it before
+//! all; what is more urgent than that is sealed and goes between. Nothing leaves without room at the driver and air in the [`Budget`].
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -36,6 +36,21 @@ pub(super) struct Ready {
     pub(super) expires: Instant,
 }
 
+/// Where a complete datagram waits.
+#[derive(Debug, Clone, Copy)]
+enum Place {
+    Ready(usize),
+    Fragments,
+}
+
+/// A datagram handed to the link.
+struct InFlight {
+    token: u64,
+    ready: Ready,
+    /// When its air was booked.
+    since: Instant,
+}
+
 /// See the module's introduction.
 pub(super) struct LinkState {
     pub(super) caps: Option<LinkCaps>,
@@ -44,7 +59,7 @@ pub(super) struct LinkState {
     pub(super) queue: Queue,
     pub(super) ready: VecDeque<Ready>,
     pub(super) fragments: VecDeque<Ready>,
-    in_flight: VecDeque<(u64, Ready)>,
+    in_flight: VecDeque<InFlight>,
     pub(super) budget: Option<Budget>,
     /// The operator knows that the air is spent.
     pub(super) exhausted: bool,
@@ -143,20 +158,20 @@ impl LinkState {
         fits
     }
 
-    pub(super) fn remember(&mut self, token: u64, ready: Ready) {
-        self.in_flight.push_back((token, ready));
+    pub(super) fn remember(&mut self, token: u64, ready: Ready, now: Instant) {
+        self.in_flight.push_back(InFlight { token, ready, since: now });
         if self.in_flight.len() > MAX_IN_FLIGHT {
             self.in_flight.pop_front();
         }
     }
 
-    /// Takes back a datagram that the link refused, with the air that was booked for it.
-    pub(super) fn take_back(&mut self, token: u64) -> Option<Ready> {
-        let at = self.in_flight.iter().position(|(known, _)| *known == token)?;
-        let (_, ready) = self.in_flight.remove(at)?;
+    /// Takes back a datagram that the link refused, with the air that was booked for it unless that `went_out` in vain.
+    pub(super) fn take_back(&mut self, token: u64, went_out: bool) -> Option<Ready> {
+        let at = self.in_flight.iter().position(|known| known.token == token)?;
+        let InFlight { ready, since, .. } = self.in_flight.remove(at)?;
         let price = self.price(ready.payload.len());
-        if let Some(budget) = &mut self.budget {
-            budget.refund(price);
+        if let Some(budget) = self.budget.as_mut().filter(|_| !went_out) {
+            budget.refund(price, since);
         }
         Some(ready)
     }
@@ -181,6 +196,8 @@ impl LinkState {
         now: Instant,
     ) -> Option<(PeerIndex, Entry)> {
         let caps = self.caps.as_ref()?;
+        // While a frame goes in fragments, nothing is sealed that would have to wait for its last one.
+        let least = if self.fragments.is_empty() { least } else { least.min(Class::Interactive) };
         self.queue.pop(least, |len| frame_price(caps, len), drops, now)
     }
 
@@ -193,40 +210,60 @@ impl LinkState {
         self.fragments.extend(rest);
     }
 
-    /// Takes the next complete datagram that the air allows: whatever is ready first, then fragments, unless somebody
-    /// waits for a frame that may go between two of them.
+    /// Takes the most urgent complete datagram if the air allows it; a bulk fragment lets a frame go before it that
+    /// somebody waits for.
     pub(super) fn next_ready(&mut self, drops: &mut Drops, now: Instant) -> Option<Ready> {
-        loop {
-            let from_fragments = self.ready.is_empty();
-            let store = if from_fragments { &self.fragments } else { &self.ready };
-            let head = store.front()?;
-            let overtaken = head.class == Class::Bulk && self.queue.peek(Class::Interactive).is_some();
-            if from_fragments && overtaken {
-                return None;
-            }
-            let expired = head.expires <= now;
-            if !expired && !self.affords(head.class, self.price(head.payload.len()), now) {
-                return None;
-            }
-            let store = if from_fragments { &mut self.fragments } else { &mut self.ready };
-            let ready = store.pop_front()?;
-            if !expired {
-                return Some(ready);
-            }
+        self.expire_ready(drops, now);
+        let first = self.first_ready()?;
+        let head = self.ready_at(first)?;
+        let overtaken = matches!(first, Place::Fragments)
+            && head.class == Class::Bulk
+            && self.queue.peek(Class::Interactive).is_some();
+        if overtaken || !self.affords(head.class, self.price(head.payload.len()), now) {
+            return None;
+        }
+        match first {
+            Place::Ready(at) => self.ready.remove(at),
+            Place::Fragments => self.fragments.pop_front(),
+        }
+    }
+
+    /// Drops complete datagrams that are of no more use.
+    pub(super) fn expire_ready(&mut self, drops: &mut Drops, now: Instant) {
+        let before = self.ready.len() + self.fragments.len();
+        self.ready.retain(|ready| ready.expires > now);
+        self.fragments.retain(|fragment| fragment.expires > now);
+        for _ in self.ready.len() + self.fragments.len()..before {
             count(drops, DropReason::Expired);
+        }
+    }
+
+    /// The most urgent complete datagram; of equals, one that is ready goes before a fragment.
+    fn first_ready(&self) -> Option<Place> {
+        let ready = self.ready.iter().enumerate().min_by_key(|(_, ready)| ready.class);
+        match (ready, self.fragments.front()) {
+            (Some((_, ready)), Some(fragment)) if fragment.class < ready.class => Some(Place::Fragments),
+            (Some((at, _)), _) => Some(Place::Ready(at)),
+            (None, Some(_)) => Some(Place::Fragments),
+            (None, None) => None,
+        }
+    }
+
+    fn ready_at(&self, place: Place) -> Option<&Ready> {
+        match place {
+            Place::Ready(at) => self.ready.get(at),
+            Place::Fragments => self.fragments.front(),
         }
     }
 
     /// What waits for air: its class and price.
     fn head(&self) -> Option<(Class, Duration)> {
-        if let Some(ready) = self.ready.front() {
-            return Some((ready.class, self.price(ready.payload.len())));
-        }
-        if let Some(fragment) = self.fragments.front() {
-            return Some((fragment.class, self.price(fragment.payload.len())));
-        }
-        let class = self.queue.by_class().into_keys().min()?;
-        Some((class, self.price(self.mtu())))
+        let first = self.first_ready().and_then(|place| self.ready_at(place));
+        let first = first.map(|ready| (ready.class, self.price(ready.payload.len())));
+        let classes = [Class::Handshake, Class::Control, Class::Interactive, Class::Bulk];
+        let queued = classes.into_iter().find(|class| self.queue.peek(*class).is_some());
+        let queued = queued.map(|class| (class, self.price(self.mtu())));
+        [first, queued].into_iter().flatten().min()
     }
 
     /// When something of this link is due: air for what waits, or the end of its use.

@@ -7,7 +7,7 @@ use super::Node;
 use super::links::Ready;
 use super::peer::{Keying, Resolution};
 use super::pki::{Action, Readiness};
-use crate::event::{DropReason, Event};
+use crate::event::{DropReason, Event, SessionState};
 use crate::frame::{Frame, Inner};
 use crate::link::{Class, LinkAddr, LinkId, Transmit};
 use crate::neighbour;
@@ -50,6 +50,15 @@ impl Node {
             }
             (Resolution::Unresolved, _) => self.drop_frame(&frame, DropReason::Unresolved, now),
         }
+    }
+
+    /// Lets a frame that was in a link's queue look for its way again.
+    pub(super) fn readmit(&mut self, at: PeerIndex, entry: Entry, now: Instant) {
+        // A question or an answer of ours is not worth a wait: it will be asked again.
+        if entry.class == Class::Control {
+            return count(&mut self.drops, DropReason::LinkDown);
+        }
+        self.admit(at, entry.frame, Some(entry.expires), now);
     }
 
     /// Keeps a frame until there is a session; asks the peer for a proof of the one that it was offered.
@@ -184,6 +193,10 @@ impl Node {
     fn failed(&mut self, at: PeerIndex, tries: u32, lost: bool, now: Instant) {
         let peer = self.peers[at].public_key;
         self.push_event(Event::HandshakeTimedOut { peer, attempts: tries });
+        if self.peers[at].state() != SessionState::Established {
+            self.peers[at].heard_on = None;
+            self.peers[at].detours = self.peers[at].detours.wrapping_add(1);
+        }
         if lost {
             self.peers[at].up = false;
             self.push_event(Event::PeerDown { peer });
@@ -240,6 +253,10 @@ impl Node {
     fn seal_entry(&mut self, link: LinkId, at: PeerIndex, entry: Entry, now: Instant) {
         let Some(state) = self.links.get(&link) else { return };
         let (pace, mtu) = (state.pace(), state.mtu());
+        // The peer may have been heard elsewhere since the frame was queued.
+        let Some((_, to)) = self.path(at).filter(|(now_by, _)| *now_by == link) else {
+            return self.readmit(at, entry, now);
+        };
         match self.peers[at].readiness(pace, &mut self.rng, now) {
             Readiness::Ready => {}
             Readiness::Wait => {
@@ -271,7 +288,6 @@ impl Node {
             peer.sent.packets += 1;
             peer.sent.bytes += u64::try_from(entry.frame.len() - 14).unwrap_or(0);
         }
-        let Some((_, to)) = self.path(at) else { return count(&mut self.drops, DropReason::NoPath) };
         if let Some(state) = self.links.get_mut(&link) {
             let (class, expires) = (entry.class, entry.expires);
             let ready = |payload| Ready { peer: at, to, payload, class, far: false, expires };

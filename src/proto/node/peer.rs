@@ -58,7 +58,11 @@ pub(super) struct Peer {
     allowed_ips: Vec<IpNet>,
     /// The link that it was last heard on.
     pub(super) heard_on: Option<(LinkId, LinkAddr)>,
+    /// How many paths to it have failed, one after the other.
+    pub(super) detours: usize,
     pub(super) mac: Option<Mac>,
+    /// Limits how often a change of it is worth a write to disk.
+    pub(super) mac_writes: Bucket,
     resolving: Option<Resolving>,
     pub(super) silence: Silence,
     unresolved_until: Option<Instant>,
@@ -98,7 +102,9 @@ impl Peer {
             endpoints,
             allowed_ips,
             heard_on: None,
+            detours: 0,
             mac: None,
+            mac_writes: Bucket::new(4, Duration::from_secs(600)),
             resolving: None,
             silence: Silence::default(),
             unresolved_until: None,

@@ -11,14 +11,17 @@
 //! have lost it: several datagrams that no session opens, or several frames sent and nothing heard for a while. Both are
 //! limited in rate, so that neither forged datagrams nor a silent receiver make us fill the air.
 
+mod provocation;
 mod sessions;
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use rand_chacha::ChaCha20Rng;
-use rand_core::Rng as _;
+use rand_core::{Rng as _, SeedableRng as _};
+use zeroize::Zeroizing;
 
+use self::provocation::Provocation;
 use self::sessions::{Live, Offer, OpenedBy, Sessions};
 use crate::event::{DropReason, SessionState};
 use crate::key::PrivateKey;
@@ -44,12 +47,15 @@ const COOLDOWN: Duration = Duration::from_secs(20);
 const MAX_COOLDOWN: Duration = Duration::from_secs(300);
 /// Repetitions of a response to a repeated init.
 const MAX_REPEATS: u8 = 2;
+/// Offers in a row that frames and handshakes of ours wait for though none was proven: a peer in earnest tries a few
+/// times, recordings of its inits come without end.
+const MAX_UNPROVEN: u8 = 3;
 /// Ephemeral keys of answered inits that are remembered.
 const MAX_SEEN: usize = 128;
-/// Datagrams that nothing opens before the peer is believed to have other keys.
-const UNOPENED: u32 = 3;
-/// How often such datagrams may start a handshake.
-const PROVOKED: Bucket = Bucket::new(2, Duration::from_secs(60));
+/// How many inits of the peer's are answered. The genuine ones come seconds apart.
+const ANSWERS: Bucket = Bucket::new(4, Duration::from_secs(10));
+/// How many responses are looked at, so that one peer's forged ones take no other peer's share of the global limit.
+const RESPONSES: Bucket = Bucket::new(4, Duration::from_secs(2));
 /// Frames sent with nothing heard before the peer is asked for a sign of life.
 const UNANSWERED: u32 = 3;
 const UNANSWERED_FOR: Duration = Duration::from_secs(15);
@@ -119,11 +125,12 @@ pub(super) struct Pki {
     cooldown: Option<Instant>,
     failures: u32,
     away: bool,
+    /// Offers made since one was proven.
+    unproven: u8,
     seen: VecDeque<[u8; 32]>,
     answers: Bucket,
-    provoked: Bucket,
-    provocations: u32,
-    unopened: u32,
+    responses: Bucket,
+    provocation: Provocation,
     silence: Option<Silence>,
     silence_for: Duration,
     actions: VecDeque<Action>,
@@ -142,11 +149,11 @@ impl Pki {
             cooldown: None,
             failures: 0,
             away: false,
+            unproven: 0,
             seen: VecDeque::new(),
-            answers: Bucket::new(4, Duration::from_secs(10)),
-            provoked: PROVOKED,
-            provocations: 0,
-            unopened: 0,
+            answers: ANSWERS,
+            responses: RESPONSES,
+            provocation: Provocation::default(),
             silence: None,
             silence_for: UNANSWERED_FOR,
             actions: VecDeque::new(),
@@ -180,11 +187,12 @@ impl Pki {
     pub(super) fn readiness(&mut self, pace: Duration, rng: &mut ChaCha20Rng, now: Instant) -> Readiness {
         self.expire(now);
         let cooling = self.cooldown.is_some_and(|until| now < until);
-        if self.away && cooling {
-            return Readiness::Away;
-        }
+        // Also of a peer that was away: its init says that it is back.
         if self.awaits_proof(pace, now) {
             return Readiness::Wait;
+        }
+        if self.away && cooling {
+            return Readiness::Away;
         }
         let Some(current) = &self.sessions.current else {
             if cooling {
@@ -207,22 +215,25 @@ impl Pki {
         if self.handshake.is_some() && self.kin == Some(false) { Readiness::Wait } else { Readiness::Ready }
     }
 
-    /// Gives up a handshake that has no link to go through; the next frame starts another.
-    pub(super) fn park(&mut self) {
+    /// What is due while no link reaches the peer: keys are forgotten all the same, and a handshake is given up; the next
+    /// frame starts another.
+    pub(super) fn park(&mut self, now: Instant) {
+        self.expire(now);
         self.handshake = None;
     }
 
     /// Whether an offer is so fresh that its proof may be on its way, and frames should wait for it: because there is
-    /// nothing else, or because the peer (not one of us) has let go of the session that we have.
+    /// nothing else, or because the peer (not one of us) has let go of the session that we have. Not without end: the inits
+    /// may be recordings.
     fn awaits_proof(&self, pace: Duration, now: Instant) -> bool {
-        let fresh =
-            self.sessions.offers.back().is_some_and(|offer| now < offer.live.since + proof_time(pace));
-        fresh && (self.sessions.current.is_none() || self.kin == Some(false))
+        let Some(offer) = self.sessions.offers.back() else { return false };
+        let fresh = now < offer.live.since + proof_time(pace) && self.unproven <= MAX_UNPROVEN;
+        fresh && (self.sessions.current.is_none() || !offer.kin)
     }
 
     /// Whether an offer waits for proof that only our own question can bring.
     pub(super) fn wants_probe(&self, pace: Duration, now: Instant) -> bool {
-        self.kin == Some(false) && self.awaits_proof(pace, now)
+        self.sessions.offers.back().is_some_and(|offer| !offer.kin) && self.awaits_proof(pace, now)
     }
 
     /// Seals with the newest offer, to find out whether the peer has it too. Only for what may be lost.
@@ -249,8 +260,10 @@ impl Pki {
     pub(super) fn open(&mut self, data: &Data<'_>, now: Instant) -> Result<Vec<u8>, DropReason> {
         self.expire(now);
         let first = self.sessions.current.is_none() || self.away;
-        let (frame, by) = self.sessions.open(data, now)?;
-        if by == OpenedBy::Offer {
+        let (frame, by) = self.sessions.open(data, self.lower, now)?;
+        if let OpenedBy::Offer { kin, crossed } = by {
+            self.kin = Some(kin);
+            self.unproven = 0;
             self.handshake = None;
             // A peer that is none of us has only the session of the init that it answered last, if one of ours is still
             // to be answered.
@@ -259,6 +272,9 @@ impl Pki {
             }
             self.away = false;
             self.actions.push_back(Action::Usable { first });
+            if crossed {
+                self.actions.push_back(Action::Prove);
+            }
         }
         self.heard();
         Ok(frame)
@@ -266,10 +282,7 @@ impl Pki {
 
     /// The peer lives, and its keys are ours.
     fn heard(&mut self) {
-        self.unopened = 0;
-        if std::mem::take(&mut self.provocations) > 0 {
-            self.provoked = PROVOKED;
-        }
+        self.provocation.heard();
         self.silence = None;
         self.silence_for = UNANSWERED_FOR;
         self.failures = 0;
@@ -282,18 +295,10 @@ impl Pki {
 
     /// Takes note of a datagram that nothing opened: the peer may have other keys than we.
     pub(super) fn note_unopened(&mut self, pace: Duration, rng: &mut ChaCha20Rng, now: Instant) {
-        self.unopened += 1;
-        let enough =
-            if self.sessions.current.is_some() || !self.sessions.offers.is_empty() { UNOPENED } else { 1 };
-        if self.unopened < enough || self.handshake.is_some() || !self.provoked.take(now) {
-            return;
+        let has_keys = self.sessions.current.is_some() || !self.sessions.offers.is_empty();
+        if self.provocation.note(has_keys, self.handshake.is_some(), now) {
+            self.start(pace, rng, now);
         }
-        self.unopened = 0;
-        // Handshakes that lead to nothing that opens (another preshared key?) become rare.
-        self.provocations = (self.provocations + 1).min(6);
-        self.provoked = Bucket::new(1, Duration::from_secs(60 << self.provocations));
-        let _full_bucket_taken = self.provoked.take(now);
-        self.start(pace, rng, now);
     }
 
     /// Answers an init. `global` limits all peers together. Returns why it was dropped, if it was.
@@ -339,15 +344,16 @@ impl Pki {
     ) -> Result<(), DropReason> {
         let (response, keys) =
             respond(&self.pair, init, &fresh_key(rng)).map_err(|_| DropReason::BadHandshake)?;
-        self.kin = Some(self.pair.number(&init.ephemeral) == init.session);
+        let kin = self.pair.number(&init.ephemeral) == init.session;
         self.seen.push_back(init.ephemeral);
         if self.seen.len() > MAX_SEEN {
             self.seen.pop_front();
         }
         let response = response.emit();
         let live = Live::new(&keys, false, now);
-        self.sessions.offer(Offer { live, ephemeral: init.ephemeral, response, repeats: 0 });
-        if let Some(handshake) = &mut self.handshake {
+        self.sessions.offer(Offer { live, ephemeral: init.ephemeral, response, repeats: 0, kin });
+        self.unproven = self.unproven.saturating_add(1);
+        if let Some(handshake) = self.handshake.as_mut().filter(|_| self.unproven <= MAX_UNPROVEN) {
             handshake.next_at = now + proof_time(pace);
         }
         self.actions.push_back(Action::Send { payload: response.to_vec(), far: false });
@@ -364,12 +370,13 @@ impl Pki {
         self.expire(now);
         let attempt = self.attempts.iter().position(|(attempt, _)| attempt.number() == response.receiver);
         let Some(at) = attempt else { return Err(DropReason::BadHandshake) };
-        if !global.take(now) {
+        if !self.responses.take(now) || !global.take(now) {
             return Err(DropReason::HandshakeFlood);
         }
         let keys = self.attempts[at].0.finish(&self.pair, response).map_err(|_| DropReason::BadHandshake)?;
         // A responder that drops the old session for each new one now has this one, unless it answers a later init too.
         self.attempts.drain(..=at);
+        self.unproven = 0;
         self.kin = Some(self.pair.number(&response.ephemeral) == response.sender);
         self.handshake = None;
         self.failures = 0;
@@ -469,8 +476,27 @@ fn proof_time(pace: Duration) -> Duration {
     pace * 3 + Duration::from_secs(1)
 }
 
+/// Draws an ephemeral key, and makes the generator forget how: who reads our memory later finds no key of a session that
+/// is over.
 fn fresh_key(rng: &mut ChaCha20Rng) -> PrivateKey {
-    let mut bytes = [0; 32];
-    rng.fill_bytes(&mut bytes);
-    PrivateKey::from_random(bytes)
+    let (mut bytes, mut next) = (Zeroizing::new([0; 32]), Zeroizing::new([0; 32]));
+    rng.fill_bytes(&mut *bytes);
+    rng.fill_bytes(&mut *next);
+    *rng = ChaCha20Rng::from_seed(*next);
+    PrivateKey::from_random(*bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_generator_does_not_remember_the_keys_that_it_gave() {
+        let mut rng = ChaCha20Rng::from_seed([1; 32]);
+        let first = fresh_key(&mut rng).public();
+        // The state of the generator is its seed and a position in its stream, which can be set back.
+        let mut rewound = ChaCha20Rng::from_seed(rng.get_seed());
+        assert_ne!(fresh_key(&mut rewound).public(), first);
+        assert_ne!(rng.get_seed(), [1; 32]);
+    }
 }

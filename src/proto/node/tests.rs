@@ -1,6 +1,7 @@
 //! Two nodes and a radio channel between them, in simulated time. One story per file.
 
 mod attacks;
+mod links;
 mod noise;
 mod reference;
 mod rekey;
@@ -13,7 +14,7 @@ use std::sync::Arc;
 use super::*;
 use crate::frame::{ether_type, ethernet, protocol};
 use crate::key::{PresharedKey, PrivateKey};
-use crate::link::{AddrKind, Airtime, LinkCaps, Metered};
+use crate::link::{AddrKind, Airtime, LinkCaps, LinkEvent, Metered, Refusal};
 use crate::meshtastic::airtime::{PRESETS, on_air_len};
 
 const LINK: LinkId = LinkId(0);

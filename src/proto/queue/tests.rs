@@ -197,3 +197,15 @@ fn every_frame_comes_out_or_is_counted() {
         assert_eq!(bench.queue.len(), 0, "seed {seed}");
     }
 }
+
+#[test]
+fn flows_that_never_get_their_turn_are_forgotten() {
+    let mut bench = Bench::new();
+    for port in 0..10_000 {
+        bench.push(0, udp(port, 10));
+    }
+    bench.queue.expire(&mut bench.drops, bench.now + 60 * SECOND);
+    bench.push(0, udp(1, 10));
+    let flows: usize = bench.queue.shares.values().map(|share| share.flows.len()).sum();
+    assert!(flows <= MAX_FRAMES + MAX_IDLE_FLOWS, "{flows} flows");
+}

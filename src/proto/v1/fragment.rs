@@ -12,8 +12,9 @@ use std::time::{Duration, Instant};
 use super::wire::{DATA_HEADER, Data, FRAGMENT_HEADER, Fragment};
 use crate::link::LinkAddr;
 
-/// An unfinished message is given up after this long.
-pub const LIFETIME: Duration = Duration::from_secs(30);
+/// An unfinished message is given up when no piece of it came for this long. At the slowest preset a piece takes 14 s, and
+/// others' may go between two of them.
+pub const LIFETIME: Duration = Duration::from_secs(60);
 /// Bytes that unfinished messages of one source may take.
 const SOURCE_BYTES: usize = 16 * 1024;
 /// Bytes that all unfinished messages may take.
@@ -65,6 +66,8 @@ pub enum Piece {
 struct Message {
     total: u8,
     started: Instant,
+    /// When its last piece came.
+    heard: Instant,
     bytes: usize,
     chunks: BTreeMap<u8, Vec<u8>>,
 }
@@ -90,6 +93,7 @@ impl Reassembler {
         let message = self.messages.entry(key).or_insert_with(|| Message {
             total: fragment.total,
             started: now,
+            heard: now,
             bytes: 0,
             chunks: BTreeMap::new(),
         });
@@ -99,6 +103,7 @@ impl Reassembler {
         if contradicts {
             return Piece::Refused;
         }
+        message.heard = now;
         message.bytes += fragment.chunk.len();
         message.chunks.insert(fragment.index, fragment.chunk.to_vec());
         if message.chunks.len() == usize::from(message.total) {
@@ -119,10 +124,16 @@ impl Reassembler {
         }
     }
 
+    /// Returns how many messages were given up so far, for whatever reason.
+    #[must_use]
+    pub const fn given_up(&self) -> u64 {
+        self.evicted
+    }
+
     /// Gives up what is too old. Returns how many messages were given up so far, for whatever reason.
     pub fn expire(&mut self, now: Instant) -> u64 {
         let before = self.messages.len();
-        self.messages.retain(|_, message| now.saturating_duration_since(message.started) < LIFETIME);
+        self.messages.retain(|_, message| now.saturating_duration_since(message.heard) < LIFETIME);
         self.evicted += u64::try_from(before - self.messages.len()).unwrap_or(0);
         self.evicted
     }
@@ -228,6 +239,20 @@ mod tests {
         reassembler.push(FROM, &fragment(&pieces[0]), now);
         assert_eq!(reassembler.expire(now + LIFETIME), 1);
         assert_eq!(reassembler.push(FROM, &fragment(&pieces[1]), now + LIFETIME), Piece::Kept);
+    }
+
+    #[test]
+    fn a_message_lives_as_long_as_its_pieces_keep_coming() {
+        let mut now = crate::testing::start();
+        let ciphertext = vec![1; 1400];
+        let pieces = split(7, &ciphertext, &mut 9, 219).unwrap();
+        let mut reassembler = Reassembler::default();
+        let (last, others) = pieces.split_last().unwrap();
+        for piece in others {
+            assert_eq!(reassembler.push(FROM, &fragment(piece), now), Piece::Kept);
+            now += LIFETIME * 2 / 3;
+        }
+        assert_eq!(reassembler.push(FROM, &fragment(last), now), Piece::Whole { counter: 7, ciphertext });
     }
 
     #[test]

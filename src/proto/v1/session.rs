@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 use super::replay::ReplayWindow;
 use super::wire::Data;
 
-/// One direction's key.
+/// One direction's key, wiped when dropped.
 #[derive(Clone)]
 pub struct Cipher(ChaCha20Poly1305);
 
@@ -121,5 +121,17 @@ impl Session {
         }
         let frame = self.receive.open(data)?;
         if self.window.mark(data.counter) { Ok(frame) } else { Err(OpenError::Replayed) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cipher_wipes_its_key_and_shows_nothing() {
+        const fn wiped<T: zeroize::ZeroizeOnDrop>() {}
+        wiped::<ChaCha20Poly1305>();
+        assert_eq!(format!("{:?}", Cipher::new(&[7; 32])), "Cipher(secret)");
     }
 }

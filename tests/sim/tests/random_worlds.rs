@@ -1,4 +1,5 @@
-//! Random worlds: `MESHNET_SIM_WORLDS` of them (10 000 unless said otherwise), or the one that `MESHNET_SIM_SEED` names.
+//! Random worlds: `MESHNET_SIM_WORLDS` of them (10 000 unless said otherwise) from the seed `MESHNET_SIM_FIRST` (0) on, or
+//! the one that `MESHNET_SIM_SEED` names, with its story.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -14,14 +15,14 @@ fn number(variable: &str) -> Option<u64> {
 type Told = (u64, Result<Outcome, String>);
 
 /// Runs worlds on all cores; returns what each came to, by seed.
-fn run_all(worlds: u64) -> Vec<Told> {
-    let (next, failed) = (AtomicU64::new(0), AtomicU64::new(0));
+fn run_all(first: u64, worlds: u64) -> Vec<Told> {
+    let (next, failed) = (AtomicU64::new(first), AtomicU64::new(0));
     let threads = std::thread::available_parallelism().map_or(2, usize::from);
     let work = || {
         let mut told = Vec::new();
         loop {
             let seed = next.fetch_add(1, Ordering::Relaxed);
-            if seed >= worlds || failed.load(Ordering::Relaxed) >= ENOUGH as u64 {
+            if seed >= first + worlds || failed.load(Ordering::Relaxed) >= ENOUGH as u64 {
                 return told;
             }
             let outcome = run(&story(seed)).map_err(|failure| failure.why);
@@ -42,7 +43,8 @@ fn whatever_happens_in_a_random_world_nothing_false_is_delivered_and_traffic_flo
         println!("{}\n{told:?}", world.story());
         return assert!(told.is_ok(), "{told:?}");
     }
-    let mut told = run_all(number("MESHNET_SIM_WORLDS").unwrap_or(10_000));
+    let mut told =
+        run_all(number("MESHNET_SIM_FIRST").unwrap_or(0), number("MESHNET_SIM_WORLDS").unwrap_or(10_000));
     told.sort_by_key(|(seed, _)| *seed);
     let failed: Vec<String> = told
         .iter()

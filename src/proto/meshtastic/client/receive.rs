@@ -286,8 +286,9 @@ impl Client {
                 self.tell(Notice::PeerLacksOurKey { peer: LinkAddr::radio(from) });
                 self.introduce(Introduction::AskEverybody, now);
             }
-            // A stranger on the channel could have sent it in the peer's name: it refuses this packet, and nothing more.
-            self.refuse_token(sent, if reason == Refusal::NoKey { reason } else { Refusal::Unreachable });
+            // A stranger on the channel could have sent it in the peer's name: it refuses this packet, and nothing more. And
+            // the packet did go out.
+            self.refuse_token(sent, Refusal::Unreachable);
         }
     }
 

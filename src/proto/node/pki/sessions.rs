@@ -42,6 +42,8 @@ pub(super) struct Offer {
     pub(super) response: [u8; RESPONSE_LEN],
     /// How often that was repeated.
     pub(super) repeats: u8,
+    /// Whether the init was that of one of us.
+    pub(super) kin: bool,
 }
 
 /// Which kind of session opened a datagram.
@@ -49,8 +51,13 @@ pub(super) struct Offer {
 pub(super) enum OpenedBy {
     /// The current or the previous one.
     Known,
-    /// An offer, which is proven thereby and has become current.
-    Offer,
+    /// An offer, which is proven thereby.
+    Offer {
+        /// Whether it was made to one of us.
+        kin: bool,
+        /// It came second to a session of ours, which stays current.
+        crossed: bool,
+    },
 }
 
 /// See the module's introduction.
@@ -64,8 +71,14 @@ pub(super) struct Sessions {
 }
 
 impl Sessions {
-    /// Opens a datagram with whichever session it belongs to; version 1 does not say which.
-    pub(super) fn open(&mut self, data: &Data<'_>, now: Instant) -> Result<(Vec<u8>, OpenedBy), DropReason> {
+    /// Opens a datagram with whichever session it belongs to; version 1 does not say which. `lower`: of two handshakes
+    /// that crossed, ours counts.
+    pub(super) fn open(
+        &mut self,
+        data: &Data<'_>,
+        lower: bool,
+        now: Instant,
+    ) -> Result<(Vec<u8>, OpenedBy), DropReason> {
         let mut failure = DropReason::NoSession;
         if let Some(current) = &mut self.current {
             match current.session.open(data) {
@@ -76,8 +89,9 @@ impl Sessions {
         }
         for at in (0..self.offers.len()).rev() {
             if let Ok(frame) = self.offers[at].live.session.open(data) {
-                self.take_offer(at, now);
-                return Ok((frame, OpenedBy::Offer));
+                let kin = self.offers[at].kin;
+                let crossed = self.take_offer(at, lower && kin, now);
+                return Ok((frame, OpenedBy::Offer { kin, crossed }));
             }
         }
         match self.previous.as_mut().map(|previous| previous.session.open(data)) {
@@ -86,12 +100,20 @@ impl Sessions {
         }
     }
 
-    fn take_offer(&mut self, at: usize, now: Instant) {
+    /// An offer is proven. If a handshake of ours was answered since it was made, the two have crossed: both sides hold
+    /// both sessions, and each would send through the one that the other is about to forget. Then the session stays
+    /// current that the side with the lower key began, here if `keeps_own`. Returns whether it did.
+    fn take_offer(&mut self, at: usize, keeps_own: bool, now: Instant) -> bool {
         // What was offered before is out of date; what was offered later may still be proven.
-        let proven = self.offers.drain(..=at).next_back();
-        if let Some(offer) = proven {
+        let Some(offer) = self.offers.drain(..=at).next_back() else { return false };
+        let is_newer = |current: &Live| current.initiator && current.since >= offer.live.since;
+        let crossed = keeps_own && self.current.as_ref().is_some_and(is_newer);
+        if crossed {
+            self.previous = Some(offer.live);
+        } else {
             self.install(offer.live, now);
         }
+        crossed
     }
 
     /// Makes a session current.
@@ -109,8 +131,9 @@ impl Sessions {
 
     /// Forgets keys whose time is over. `due_at`: after how many messages a session is renewed.
     pub(super) fn expire(&mut self, due_at: u64, now: Instant) {
-        let is_over =
-            |live: &Live| live.since + REJECT_AFTER <= now || live.session.sent() >= due_at + REJECT_MESSAGES;
+        let is_over = |live: &Live| {
+            live.since + REJECT_AFTER <= now || live.session.sent() >= due_at.saturating_add(REJECT_MESSAGES)
+        };
         if self.current.as_ref().is_some_and(is_over) {
             self.current = None;
         }

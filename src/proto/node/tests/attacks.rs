@@ -1,7 +1,8 @@
 //! Somebody who hears and injects everything.
 
 use super::*;
-use crate::v1::wire::{Datagram, Init};
+use crate::v1::handshake::{Attempt, Pair};
+use crate::v1::wire::{Datagram, Init, Response};
 
 /// A world with a session, and the init that made it.
 fn established() -> (World, Vec<u8>) {
@@ -145,4 +146,71 @@ fn any_bytes_from_anywhere_leave_the_session_alone() {
     world.send(1, 6);
     world.seconds(20);
     assert_eq!((world.numbers(1), world.numbers(0)), (vec![5], vec![6]));
+}
+
+#[test]
+fn forged_datagrams_amid_a_conversation_provoke_a_handshake_now_and_then() {
+    let (mut world, _) = established();
+    let before = world.sent_of_type(1, 1).len();
+    for round in 0..300_u16 {
+        for _ in 0..3 {
+            inject(&mut world, 0, &[3; 40]);
+        }
+        world.send(0, round);
+        world.seconds(10);
+    }
+    let inits = world.sent_of_type(1, 1).len() - before;
+    assert!(inits <= 30, "{inits} handshakes in 50 minutes");
+}
+
+#[test]
+fn forged_responses_of_one_peer_leave_the_handshakes_of_others_alone() {
+    let mut world = World::new(&Setup::default());
+    world.lose = Box::new(|_| true);
+    world.send(0, 1);
+    let init = world.sent_of_type(0, 1)[0].payload.clone();
+    let receiver = u32::from_le_bytes(init[1..5].try_into().unwrap());
+    for sender in 0..100 {
+        inject(&mut world, 1, &Response { sender, receiver, ephemeral: [9; 32], mac: [1; 16] }.emit());
+    }
+    assert!(world.count(0, DropReason::HandshakeFlood) > 80);
+    assert!(world.nodes[0].handshakes.take(world.now), "nothing is left for other peers");
+}
+
+#[test]
+fn recorded_inits_of_another_program_hold_up_no_conversation() {
+    let (mut world, _) = established();
+    let key = |node: u8| PrivateKey::from_random([node + 1; 32]);
+    let theirs = Pair::new(key(0), key(1).public(), None).unwrap();
+    let mut held_up = 0;
+    for number in 0..30 {
+        let ephemeral = PrivateKey::from_random([100 + u8::try_from(number).unwrap(); 32]);
+        let init = Attempt::foreign(&theirs, ephemeral, number.into()).init().emit();
+        inject(&mut world, 0, &init);
+        world.send(1, 100 + number);
+        world.seconds(5);
+        held_up += u32::from(!world.numbers(0).contains(&(100 + number)));
+        world.seconds(6);
+    }
+    // The other end takes our probes for a sign that it lost its keys, and renews them now and then.
+    assert!(held_up <= 18, "{held_up} of 30 packets were held up");
+    assert_eq!(world.numbers(0).len(), 31, "and none is lost");
+}
+
+#[test]
+fn a_peer_with_a_default_route_is_no_router_of_ours() {
+    let mut world = World::new(&Setup::default());
+    world.configs[0].peers[0].allowed_ips.push("::/0".parse().unwrap());
+    world.nodes[0] = world.fresh_node(0, 3);
+    let advertisement = neighbour::icmpv6(
+        "fe80::1".parse().unwrap(),
+        "ff02::1".parse().unwrap(),
+        255,
+        vec![134, 0, 0, 0, 64, 0, 255, 255, 0, 0, 0, 0, 0, 0, 0, 0],
+    );
+    let mut frame = ethernet([0x33, 0x33, 0, 0, 0, 1], [4; 6], ether_type::IPV6);
+    frame.extend(advertisement);
+    let delivered = world.nodes[0].deliver(0, frame, world.now);
+    assert_eq!(delivered, Err(DropReason::NotForUs));
+    assert_eq!(world.nodes[0].poll_device(), None);
 }

@@ -105,3 +105,17 @@ fn a_retransmission_of_what_still_waits_here_stays_off_the_air() {
     assert_eq!(world.count(0, DropReason::TcpDuplicate), 4);
     assert_eq!(world.sent_of_type(0, 3).len(), 2);
 }
+
+#[test]
+fn an_announcement_of_our_own_address_goes_nowhere() {
+    let mut world = World::new(&Setup::default());
+    world.nodes[0].routes.insert("10.0.0.0/24".parse().unwrap(), 0);
+    let IpAddr::V4(ours) = address(0) else { unreachable!("both are IPv4") };
+    for is_request in [true, false] {
+        let arp = Arp { is_request, sender_mac: [4; 6], sender: ours, target_mac: BROADCAST, target: ours };
+        world.nodes[0].handle_device(&arp.emit(BROADCAST), world.now);
+    }
+    world.drain();
+    world.seconds(10);
+    assert_eq!((world.log.len(), world.count(0, DropReason::Noise)), (0, 2));
+}

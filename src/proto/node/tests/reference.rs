@@ -177,3 +177,16 @@ fn a_rekey_with_it_loses_no_packet() {
     assert_eq!(numbers, (0..30).collect::<Vec<_>>());
     assert!(world.sent_of_type(0, 1).len() >= 5);
 }
+
+#[test]
+fn a_peer_that_changes_its_mac_address_with_each_packet_wears_out_no_disk() {
+    let mut world = World::new(&Setup { mode: PeerMode::Symmetric, psk: Some([5; 32]), ..Setup::default() });
+    let node = &mut world.nodes[0];
+    let mut writes = 0;
+    for number in 0..100 {
+        node.learn_mac(0, [6, 0, 0, 0, 0, number], world.now);
+        writes += u32::from(node.poll_store().is_some());
+    }
+    assert_eq!(writes, 4);
+    assert_eq!(node.peers[0].mac, Some([6, 0, 0, 0, 0, 99]), "frames go to the last one");
+}

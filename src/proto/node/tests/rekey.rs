@@ -65,3 +65,45 @@ fn a_peer_that_cannot_be_renewed_keeps_its_session_until_it_is_too_old() {
     world.seconds(100);
     assert!(!world.numbers(1).contains(&99));
 }
+
+/// The last datagram of a type that a node sent.
+fn last(world: &World, from: usize, kind: u8) -> Vec<u8> {
+    world.sent_of_type(from, kind).pop().expect("there is one").payload
+}
+
+#[test]
+fn handshakes_that_cross_end_in_one_session() {
+    let mut world = World::new(&Setup::default());
+    let low = usize::from(world.nodes[0].public_key > world.nodes[1].public_key);
+    let high = 1 - low;
+    let give = |world: &mut World, to: usize, bytes: &[u8]| {
+        world.nodes[to].handle_datagram(LINK, radio(1 - to), bytes, world.now);
+        world.drain();
+    };
+    world.lose = Box::new(|_| true);
+    world.send(low, 1);
+    world.send(high, 2);
+    // The lower side answers an init once its own has gone unanswered for long.
+    while world.sent_of_type(low, 2).is_empty() {
+        world.run(Duration::from_millis(500));
+        let init = last(&world, high, 1);
+        give(&mut world, low, &init);
+    }
+    let init = last(&world, low, 1);
+    give(&mut world, high, &init);
+    let responses = [last(&world, low, 2), last(&world, high, 2)];
+    give(&mut world, high, &responses[0]);
+    give(&mut world, low, &responses[1]);
+    let proofs = [last(&world, low, 3), last(&world, high, 3)];
+    give(&mut world, high, &proofs[0]);
+    give(&mut world, low, &proofs[1]);
+    world.lose = Box::new(|_| false);
+    world.delivered = vec![Vec::new(), Vec::new()];
+    for number in 0..60 {
+        world.send(low, number);
+        world.send(high, number);
+        world.seconds(60);
+    }
+    let all: Vec<u16> = (0..60).collect();
+    assert_eq!((world.numbers(low), world.numbers(high)), (all.clone(), all));
+}

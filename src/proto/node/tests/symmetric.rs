@@ -1,6 +1,7 @@
 //! A key shared beforehand, no handshake.
 
 use super::*;
+use crate::event::SessionState;
 
 fn world() -> World {
     World::new(&Setup { mode: PeerMode::Symmetric, psk: Some([5; 32]), ..Setup::default() })
@@ -75,4 +76,22 @@ fn frames_that_give_way_while_the_address_is_asked_for_are_counted() {
     }
     assert_eq!(world.nodes[0].peers[0].waiting_len(), 32);
     assert_eq!(world.count(0, DropReason::HandshakeBacklog), 8);
+}
+
+#[test]
+fn our_own_packet_thrown_back_is_no_sign_of_the_peer() {
+    let mut world = world();
+    // A gateway: its AllowedIPs hold our own address too.
+    world.configs[0].peers[0].allowed_ips = vec!["10.0.0.0/24".parse().unwrap()];
+    world.nodes[0] = world.fresh_node(0, 3);
+    world.lose = Box::new(|_| true);
+    world.nodes[0].peers[0].learn_mac([6; 6]);
+    world.send(0, 1);
+    let ours = world.sent_of_type(0, 3).pop().unwrap().payload;
+    world.nodes[0].handle_datagram(LINK, radio(1), &ours, world.now);
+    world.drain();
+    assert!(world.numbers(0).is_empty());
+    let peer = &world.nodes[0].snapshot(world.now).peers[0];
+    assert_eq!((peer.state, peer.last_seen), (SessionState::Idle, None));
+    assert_eq!(world.count(0, DropReason::SpoofedSource), 1);
 }

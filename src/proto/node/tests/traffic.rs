@@ -193,3 +193,20 @@ fn the_law_is_kept_and_handshakes_still_go() {
     assert_eq!(told.count(), 1);
     assert!(snapshot.links[0].airtime_left.unwrap() > Duration::from_secs(5));
 }
+
+#[test]
+fn an_unfinished_message_that_is_given_up_is_counted() {
+    let mut world = World::new(&Setup { mtu: 600, ..Setup::default() });
+    world.send(0, 1);
+    world.seconds(20);
+    let mut lost = false;
+    world.lose = Box::new(move |sent| sent.payload[0] == 4 && !std::mem::replace(&mut lost, true));
+    world.nodes[0].handle_device(&packet(0, 2, 570), world.now);
+    world.drain();
+    world.seconds(90);
+    assert_eq!(world.count(1, DropReason::BadFragment), 0, "nothing looks at it yet");
+    world.nodes[0].handle_device(&packet(0, 3, 570), world.now);
+    world.drain();
+    world.seconds(30);
+    assert_eq!((world.numbers(1), world.count(1, DropReason::BadFragment)), (vec![1, 3], 1));
+}

@@ -1,0 +1,79 @@
+//! BENCHMARKS.md: the machine, the ratios, the goals, then job by job.
+
+use std::fmt::Write as _;
+
+use anyhow::{Context as _, Result};
+use meshnet_system::workspace;
+use serde::{Deserialize, Serialize};
+
+use super::{Section, chart};
+
+/// Where it is, from the workspace's root.
+const FILE: &str = "BENCHMARKS.md";
+const CHART: &str = "docs/airtime-per-job.svg";
+
+/// Where and when it was measured.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Machine {
+    date: String,
+    system: String,
+    cores: usize,
+    architecture: String,
+    /// The daemon's version.
+    version: String,
+}
+
+impl Machine {
+    /// Describes this one, in words that name no machine.
+    pub(super) fn this() -> Result<Self> {
+        let release = std::fs::read_to_string("/proc/sys/kernel/osrelease")?;
+        // What follows the second dot is how somebody built it.
+        let kernel: Vec<&str> = release.trim().split('.').take(2).collect();
+        let date =
+            std::process::Command::new("date").args(["-u", "+%Y-%m-%d"]).output().context("running date")?;
+        Ok(Self {
+            date: String::from_utf8_lossy(&date.stdout).trim().to_owned(),
+            system: format!("Linux {}", kernel.join(".")),
+            cores: std::thread::available_parallelism()?.get(),
+            architecture: std::env::consts::ARCH.replace('_', "-"),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+        })
+    }
+}
+
+/// Writes the report and its chart.
+///
+/// # Errors
+/// If they cannot be written.
+pub(super) fn write(sections: &[Section], machine: &Machine) -> Result<()> {
+    let bars: Vec<_> = sections.iter().flat_map(|section| &section.bars).collect();
+    let root = workspace();
+    std::fs::create_dir_all(root.join(CHART).parent().unwrap_or(root))?;
+    std::fs::write(root.join(CHART), chart::draw(&bars)).context(CHART)?;
+
+    let mut text = format!(
+        "# Benchmarks\n\n\
+         Everything here is written by `cargo xtask bench`; a job of it is measured again by `cargo xtask bench JOB`. meshnet \
+         {} beside the Python tool `meshnet` 0.1.0 (the reference), both with its protocol, version 1, each as two daemons \
+         in network namespaces on simulated radios at the pace of real ones (`meshnet-radiosim --no-node-info --telemetry=0`: \
+         the radios announce and measure nothing by themselves), with the same seeds. Measured on {}, {}, {} {} cores, with \
+         up to a dozen labs at a time.\n\n",
+        machine.version, machine.date, machine.system, machine.cores, machine.architecture
+    );
+    text += "## Airtime, ours of the reference's\n\nWithout what the radios add by themselves (acknowledgements, copies).\n\n| job | meshnet ms | reference ms | ours of theirs |\n|---|--:|--:|--:|\n";
+    for bar in &bars {
+        let share = 100.0 * bar.ours / bar.reference;
+        writeln!(text, "| {} | {:.0} | {:.0} | **{share:.0} %** |", bar.job, bar.ours, bar.reference)?;
+    }
+    write!(
+        text,
+        "\n![Airtime of each job, ours beside the reference's]({CHART})\n\n## Goals\n\n| | goal and result |\n|---|---|\n"
+    )?;
+    for goal in sections.iter().flat_map(|section| &section.goals) {
+        writeln!(text, "| {} | {} |", if goal.met { "met" } else { "**not met**" }, goal.text)?;
+    }
+    for section in sections.iter().filter(|section| !section.body.is_empty()) {
+        write!(text, "\n## {}\n\n{}", section.title, section.body)?;
+    }
+    std::fs::write(root.join(FILE), text).context(FILE)
+}
