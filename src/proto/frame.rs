@@ -223,9 +223,13 @@ impl<'a> Packet<'a> {
             acknowledgement: u32::from_be_bytes([header[8], header[9], header[10], header[11]]),
             length: data + u32::from(flags & tcp_flag::SYN != 0) + u32::from(flags & tcp_flag::FIN != 0),
             flags,
+            reports_loss: header_len > 20 + TIMESTAMP_OPTION,
         })
     }
 }
+
+/// Length of the timestamp option (RFC 7323), padded.
+const TIMESTAMP_OPTION: usize = 12;
 
 /// Steps over the extension headers that are common; anything else is the payload's protocol.
 fn skip_extensions(mut next: u8, mut payload: &[u8]) -> Result<(u8, &[u8], bool), Malformed> {
@@ -271,6 +275,8 @@ pub struct Tcp {
     pub length: u32,
     /// See [`tcp_flag`].
     pub flags: u8,
+    /// It has more options than a timestamp: of an acknowledgement, the segments that came after a lost one.
+    pub reports_loss: bool,
 }
 
 impl Tcp {
@@ -286,12 +292,6 @@ impl Tcp {
     #[must_use]
     pub const fn acknowledges_more_than(&self, other: &Self) -> bool {
         is_ahead(self.acknowledgement, other.acknowledgement)
-    }
-
-    /// Returns whether it comes after `other` in the stream.
-    #[must_use]
-    pub const fn is_after(&self, other: &Self) -> bool {
-        is_ahead(self.sequence, other.sequence)
     }
 }
 

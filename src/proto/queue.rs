@@ -8,8 +8,10 @@
 //! somebody waits for ([`Class::Interactive`]) is charged a quarter.
 //!
 //! **Needless packets.** A TCP segment that still waits when it comes again takes the old one's place; one that has left
-//! so recently that no answer can be back yet is dropped; an acknowledgement that a later one covers is dropped. A segment
-//! that was lost and is sent again goes before those that follow it in the stream. None of this changes what the two ends of the connection agree on, it only saves air.
+//! so recently that no answer can be back yet is dropped; an acknowledgement that a later one covers is dropped. Of
+//! a stream of acknowledgements every second one is enough (RFC 9293 section 3.8.6.3), though its receiver's kernel, which
+//! sees the segments arrive slowly, sends them all: each other one is held for as long as its successor takes. None of
+//! this changes what the two ends of the connection agree on, it only saves air.
 //!
 //! Invariants: at most [`MAX_FLOW`] frames of a flow and [`MAX_FRAMES`] in all; idle flows are forgotten in time; no frame is returned after its time.
 
@@ -31,6 +33,15 @@ const SMALL: usize = 128;
 const REMEMBERED: usize = 16;
 /// Idle flows whose tags and segments are remembered.
 const MAX_IDLE_FLOWS: usize = 64;
+
+/// How fast a link is, as far as the queue needs to know.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Tempo {
+    /// How soon after a segment left its answer can be here.
+    pub answer: Duration,
+    /// How long the next segment of a stream takes to arrive.
+    pub next: Duration,
+}
 
 /// Which peer, by its place in the node.
 pub type PeerIndex = usize;
@@ -66,6 +77,8 @@ pub struct Entry {
     pub expires: Instant,
     flow: Option<FlowId>,
     tcp: Option<Tcp>,
+    /// An acknowledgement that a newer one will probably cover: not before this.
+    held_until: Option<Instant>,
 }
 
 impl Entry {
@@ -78,11 +91,15 @@ impl Entry {
             flow = Some(FlowId::of(&packet));
             tcp = packet.tcp();
         }
-        Self { frame, class, expires, flow, tcp }
+        Self { frame, class, expires, flow, tcp, held_until: None }
     }
 
     fn is_expired(&self, now: Instant) -> bool {
         self.expires <= now
+    }
+
+    fn may_go(&self, least: Class, now: Instant) -> bool {
+        self.class <= least && self.held_until.is_none_or(|until| until <= now)
     }
 }
 
@@ -98,6 +115,8 @@ struct Flow {
     tag: Duration,
     /// Segments that have left: sequence, length, when.
     sent: VecDeque<(u32, u32, Instant)>,
+    /// The last pure acknowledgement that came, and when.
+    acknowledged: Option<(Tcp, Instant)>,
 }
 
 #[derive(Debug, Default)]
@@ -129,22 +148,14 @@ impl Queue {
     #[must_use]
     pub fn by_class(&self) -> BTreeMap<Class, usize> {
         let mut counts = BTreeMap::new();
-        let flows = self.shares.values().flat_map(|share| share.flows.values());
-        for entry in flows.flat_map(|flow| &flow.entries) {
+        for entry in self.entries() {
             *counts.entry(entry.class).or_default() += 1;
         }
         counts
     }
 
-    /// Takes a frame for a peer. `answer_time`: how soon after a segment left its answer can be here.
-    pub fn push(
-        &mut self,
-        peer: PeerIndex,
-        entry: Entry,
-        answer_time: Duration,
-        drops: &mut Drops,
-        now: Instant,
-    ) {
+    /// Takes a frame for a peer.
+    pub fn push(&mut self, peer: PeerIndex, entry: Entry, tempo: Tempo, drops: &mut Drops, now: Instant) {
         let share = self.shares.entry(peer).or_default();
         if share.waiting == 0 {
             share.tag = share.tag.max(self.clock);
@@ -154,7 +165,7 @@ impl Queue {
             flow.tag = flow.tag.max(share.clock);
         }
         let before = flow.entries.len();
-        flow.push(entry, answer_time, drops, now);
+        flow.push(entry, tempo, drops, now);
         let after = flow.entries.len();
         share.waiting = share.waiting + after - before;
         self.len = self.len + after - before;
@@ -175,7 +186,7 @@ impl Queue {
         now: Instant,
     ) -> Option<(PeerIndex, Entry)> {
         loop {
-            let (peer, flow_id) = self.next_flow(least)?;
+            let (peer, flow_id) = self.next_flow(least, now)?;
             let share = self.shares.get_mut(&peer).expect("just found");
             let flow = share.flows.get_mut(&flow_id).expect("just found");
             let entry = flow.entries.pop_front().expect("the next flow is not empty");
@@ -200,8 +211,8 @@ impl Queue {
 
     /// Returns the class and length of what [`Self::pop`] would return, if nothing has expired.
     #[must_use]
-    pub fn peek(&self, least: Class) -> Option<(Class, usize)> {
-        let (peer, flow) = self.next_flow(least)?;
+    pub fn peek(&self, least: Class, now: Instant) -> Option<(Class, usize)> {
+        let (peer, flow) = self.next_flow(least, now)?;
         let entry = self.shares.get(&peer)?.flows.get(&flow)?.entries.front()?;
         Some((entry.class, entry.frame.len()))
     }
@@ -233,8 +244,18 @@ impl Queue {
     /// Returns when the first frame expires.
     #[must_use]
     pub fn next_expiry(&self) -> Option<Instant> {
+        self.entries().map(|entry| entry.expires).min()
+    }
+
+    /// Returns when the first held acknowledgement may go.
+    #[must_use]
+    pub fn next_release(&self) -> Option<Instant> {
+        self.entries().filter_map(|entry| entry.held_until).min()
+    }
+
+    fn entries(&self) -> impl Iterator<Item = &Entry> {
         let flows = self.shares.values().flat_map(|share| share.flows.values());
-        flows.flat_map(|flow| &flow.entries).map(|entry| entry.expires).min()
+        flows.flat_map(|flow| &flow.entries)
     }
 
     /// Returns whether frames of a peer wait.
@@ -243,8 +264,8 @@ impl Queue {
         self.shares.get(&peer).is_some_and(|share| share.waiting > 0)
     }
 
-    fn next_flow(&self, least: Class) -> Option<(PeerIndex, Option<FlowId>)> {
-        let urgent = |flow: &Flow| flow.entries.front().is_some_and(|entry| entry.class <= least);
+    fn next_flow(&self, least: Class, now: Instant) -> Option<(PeerIndex, Option<FlowId>)> {
+        let urgent = |flow: &Flow| flow.entries.front().is_some_and(|entry| entry.may_go(least, now));
         let busy =
             self.shares.iter().filter(|(_, share)| share.waiting > 0 && share.flows.values().any(urgent));
         let (peer, share) = busy.min_by_key(|(_, share)| share.tag)?;
@@ -269,7 +290,7 @@ impl Queue {
 }
 
 impl Flow {
-    fn push(&mut self, entry: Entry, answer_time: Duration, drops: &mut Drops, now: Instant) {
+    fn push(&mut self, mut entry: Entry, tempo: Tempo, drops: &mut Drops, now: Instant) {
         if let Some(tcp) = entry.tcp {
             if let Some(waiting) = self.waiting_copy(&tcp) {
                 // The newer copy bears the newer acknowledgement and timestamp.
@@ -277,26 +298,19 @@ impl Flow {
                 waiting.tcp = entry.tcp;
                 return count(drops, DropReason::TcpDuplicate);
             }
-            if self.cannot_be_answered_yet(&tcp, answer_time, now) {
+            if self.cannot_be_answered_yet(&tcp, tempo.answer, now) {
                 return count(drops, DropReason::TcpDuplicate);
             }
-            self.drop_covered_acks(&tcp, drops);
+            let covered = self.drop_covered_acks(&tcp, drops);
+            entry.held_until = self.hold(&tcp, covered, tempo, now);
         }
-        let place = entry.tcp.map_or(self.entries.len(), |tcp| self.place_of(&tcp));
-        self.entries.insert(place, entry);
+        // Nothing waits behind a held acknowledgement.
+        self.entries.iter_mut().for_each(|waiting| waiting.held_until = None);
+        self.entries.push_back(entry);
         if self.entries.len() > MAX_FLOW {
             self.entries.pop_front();
             count(drops, DropReason::QueueOverflow);
         }
-    }
-
-    /// Where a segment belongs: one that is sent again goes before what follows it in the stream, for the receiver waits
-    /// for it; everything else goes last.
-    fn place_of(&self, tcp: &Tcp) -> usize {
-        let follows =
-            |entry: &Entry| entry.tcp.is_some_and(|waiting| waiting.length > 0 && waiting.is_after(tcp));
-        let first = if tcp.length > 0 { self.entries.iter().position(follows) } else { None };
-        first.unwrap_or(self.entries.len())
     }
 
     fn waiting_copy(&mut self, tcp: &Tcp) -> Option<&mut Entry> {
@@ -312,11 +326,25 @@ impl Flow {
             })
     }
 
-    /// A pure acknowledgement goes when a newer one, or a segment that says as much, comes behind it.
-    fn drop_covered_acks(&mut self, newer: &Tcp, drops: &mut Drops) {
-        if newer.flags & tcp_flag::ACK == 0 {
-            return;
+    /// Until when an acknowledgement is held: of a stream of them, and not of a segment that was lost, each other one.
+    fn hold(&mut self, tcp: &Tcp, covers_another: bool, tempo: Tempo, now: Instant) -> Option<Instant> {
+        if !tcp.is_pure_ack() {
+            return None;
         }
+        let before = self.acknowledged.replace((*tcp, now));
+        let streams = before.is_some_and(|(last, at)| {
+            tcp.acknowledges_more_than(&last) && now.saturating_duration_since(at) < tempo.next * 2
+        });
+        (streams && !covers_another && !tcp.reports_loss).then_some(now + tempo.next)
+    }
+
+    /// A pure acknowledgement goes when a newer one, or a segment that says as much, comes behind it. Returns whether any
+    /// did.
+    fn drop_covered_acks(&mut self, newer: &Tcp, drops: &mut Drops) -> bool {
+        if newer.flags & tcp_flag::ACK == 0 {
+            return false;
+        }
+        let before = self.entries.len();
         self.entries.retain(|entry| {
             let covered = entry.tcp.is_some_and(|waiting| {
                 let carried = newer.length > 0 && newer.acknowledgement == waiting.acknowledgement;
@@ -327,6 +355,7 @@ impl Flow {
             }
             !covered
         });
+        self.entries.len() < before
     }
 
     fn remember(&mut self, tcp: &Tcp, now: Instant) {

@@ -33,6 +33,7 @@ const REASONS: &[&str] = &[
     "address",
     "expiry",
     "airtime",
+    "acknowledgement",
     "radio wakes",
     "radio configuration",
     "radio queue",

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use crate::budget::Budget;
 use crate::event::{DropReason, Drops};
 use crate::link::{Airtime, Class, LinkAddr, LinkCaps};
-use crate::queue::{Entry, PeerIndex, Queue, count};
+use crate::queue::{Entry, PeerIndex, Queue, Tempo, count};
 use crate::v1::wire::{FRAGMENT_HEADER, INIT_LEN, RESPONSE_LEN};
 use crate::v1::{DATA_OVERHEAD, TAG_LEN};
 
@@ -132,13 +132,15 @@ impl LinkState {
         self.price(INIT_LEN) + self.price(RESPONSE_LEN) + self.access() * 2 + PROCESSING
     }
 
-    /// How soon after a full frame was handed over its answer can be back: one may be on the air before it.
-    pub(super) fn answer_time(&self) -> Duration {
+    /// How fast TCP can be on it. An answer comes after a full frame that may be on the air before the one in question; the
+    /// next segment of a stream after a frame's time and a busy channel's waits.
+    pub(super) fn tempo(&self) -> Tempo {
         match self.caps.as_ref().map(|caps| &caps.airtime) {
-            Some(Airtime::Metered(_)) => {
-                self.price(self.mtu()) * 2 + self.price(ANSWER_LEN) + self.access() * 2
-            }
-            Some(Airtime::Free) | None => Duration::ZERO,
+            Some(Airtime::Metered(_)) => Tempo {
+                answer: self.price(self.mtu()) * 2 + self.price(ANSWER_LEN) + self.access() * 2,
+                next: self.price(self.mtu()) * 3 / 2 + self.access() * 4,
+            },
+            Some(Airtime::Free) | None => Tempo::default(),
         }
     }
 
@@ -218,7 +220,7 @@ impl LinkState {
         let head = self.ready_at(first)?;
         let overtaken = matches!(first, Place::Fragments)
             && head.class == Class::Bulk
-            && self.queue.peek(Class::Interactive).is_some();
+            && self.queue.peek(Class::Interactive, now).is_some();
         if overtaken || !self.affords(head.class, self.price(head.payload.len()), now) {
             return None;
         }
@@ -257,11 +259,11 @@ impl LinkState {
     }
 
     /// What waits for air: its class and price.
-    fn head(&self) -> Option<(Class, Duration)> {
+    fn head(&self, now: Instant) -> Option<(Class, Duration)> {
         let first = self.first_ready().and_then(|place| self.ready_at(place));
         let first = first.map(|ready| (ready.class, self.price(ready.payload.len())));
         let classes = [Class::Handshake, Class::Control, Class::Interactive, Class::Bulk];
-        let queued = classes.into_iter().find(|class| self.queue.peek(*class).is_some());
+        let queued = classes.into_iter().find(|class| self.queue.peek(*class, now).is_some());
         let queued = queued.map(|class| (class, self.price(self.mtu())));
         [first, queued].into_iter().flatten().min()
     }
@@ -271,13 +273,14 @@ impl LinkState {
         let expiry = self.queue.next_expiry().map(|at| (at, "expiry"));
         let ready = self.ready.iter().chain(&self.fragments).map(|ready| ready.expires).min();
         let ready = ready.map(|at| (at, "expiry"));
-        let air = match (&self.budget, self.head()) {
+        let held = self.queue.next_release().filter(|at| *at > now).map(|at| (at, "acknowledgement"));
+        let air = match (&self.budget, self.head(now)) {
             (Some(budget), Some((class, price))) if self.caps.is_some() && self.room > 0 => {
                 Some(budget.when(class, price, now)).filter(|at| *at > now).map(|at| (at, "airtime"))
             }
             _ => None,
         };
-        [expiry, ready, air].into_iter().flatten().min()
+        [expiry, ready, held, air].into_iter().flatten().min()
     }
 }
 

@@ -22,7 +22,7 @@ impl Node {
             return self.wait_for_link(at, frame, expires, now);
         };
         let state = &self.links[&link];
-        let (pace, answer_time) = (state.pace(), state.answer_time());
+        let (pace, tempo) = (state.pace(), state.tempo());
         let expires = expires.unwrap_or(now + state.useful_time());
         match self.peers[at].readiness(pace, &mut self.rng, now) {
             Readiness::Ready => {}
@@ -37,7 +37,7 @@ impl Node {
                 let frame = self.address(at, frame);
                 let entry = Entry::new(frame, expires);
                 if let Some(state) = self.links.get_mut(&link) {
-                    state.queue.push(at, entry, answer_time, &mut self.drops, now);
+                    state.queue.push(at, entry, tempo, &mut self.drops, now);
                 }
             }
             (Resolution::Asked, ask) => {
@@ -125,7 +125,7 @@ impl Node {
         let Some((link, _)) = self.path(at) else { return count(&mut self.drops, DropReason::NoPath) };
         if let Some(state) = self.links.get_mut(&link) {
             let entry = Entry::new(frame, now + state.useful_time());
-            state.queue.push(at, entry, state.answer_time(), &mut self.drops, now);
+            state.queue.push(at, entry, state.tempo(), &mut self.drops, now);
         }
     }
 

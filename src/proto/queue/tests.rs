@@ -5,6 +5,7 @@ use crate::frame::{ether_type, ethernet, protocol};
 
 const SECOND: Duration = Duration::from_secs(1);
 const ANSWER: Duration = Duration::from_secs(3);
+const NEXT: Duration = Duration::from_secs(2);
 
 /// A frame of `protocol` between port `port` here and one there, with `data` bytes.
 fn frame(protocol: u8, port: u16, header: &[u8], data: usize) -> Vec<u8> {
@@ -43,7 +44,7 @@ impl Bench {
 
     fn push(&mut self, peer: PeerIndex, frame: Vec<u8>) {
         let entry = Entry::new(frame, self.now + 60 * SECOND);
-        self.queue.push(peer, entry, ANSWER, &mut self.drops, self.now);
+        self.queue.push(peer, entry, Tempo { answer: ANSWER, next: NEXT }, &mut self.drops, self.now);
     }
 
     fn pop(&mut self) -> Option<(PeerIndex, Vec<u8>)> {
@@ -125,14 +126,40 @@ fn a_retransmission_before_any_answer_can_be_here_is_dropped_and_a_later_one_is_
 }
 
 #[test]
-fn a_lost_segment_sent_again_goes_before_those_that_follow_it() {
+fn of_a_stream_of_acknowledgements_every_second_one_goes_and_the_last_is_not_late() {
     let mut bench = Bench::new();
-    for sequence in [u32::MAX - 99, 0, 100, 200] {
-        bench.push(0, tcp(sequence, 1, tcp_flag::ACK, 100));
+    let mut gone = Vec::new();
+    for acknowledgement in 1..=10 {
+        bench.push(0, tcp(7, acknowledgement * 100, tcp_flag::ACK, 0));
+        gone.extend(bench.pop().map(|_| acknowledgement));
+        bench.now += SECOND;
     }
-    bench.push(0, tcp(u32::MAX - 199, 1, tcp_flag::ACK, 100));
-    assert_eq!(bench.pop().unwrap().1, tcp(u32::MAX - 199, 1, tcp_flag::ACK, 100));
-    assert_eq!(bench.pop().unwrap().1, tcp(u32::MAX - 99, 1, tcp_flag::ACK, 100));
+    assert_eq!(gone, [1, 3, 5, 7, 9]);
+    assert!(bench.pop().is_none());
+    assert_eq!(bench.queue.next_release(), Some(bench.now - SECOND + NEXT));
+    bench.now += NEXT - SECOND;
+    assert!(bench.pop().is_some());
+}
+
+#[test]
+fn an_acknowledgement_that_stands_alone_or_repeats_another_is_not_held() {
+    let mut bench = Bench::new();
+    for acknowledgement in [100, 200, 200, 200] {
+        bench.push(0, tcp(7, acknowledgement, tcp_flag::ACK, 0));
+        assert!(bench.pop().is_some());
+        bench.now += if acknowledgement == 100 { NEXT * 2 } else { SECOND };
+    }
+}
+
+#[test]
+fn a_held_acknowledgement_holds_up_nothing_of_its_flow() {
+    let mut bench = Bench::new();
+    bench.push(0, tcp(7, 100, tcp_flag::ACK, 0));
+    bench.pop();
+    bench.push(0, tcp(7, 200, tcp_flag::ACK, 0));
+    assert!(bench.pop().is_none());
+    bench.push(0, tcp(7, 200, tcp_flag::ACK | tcp_flag::FIN, 0));
+    assert_eq!(bench.drained(), 1, "the end of the connection says as much");
 }
 
 #[test]
@@ -191,6 +218,7 @@ fn every_frame_comes_out_or_is_counted() {
             }
             bench.now += Duration::from_millis(u64::from(random >> 24) * 4);
         }
+        bench.now += NEXT; // what is held may go
         popped += bench.drained();
         let dropped: u64 = bench.drops.values().sum();
         assert_eq!(popped as u64 + dropped, pushed, "seed {seed}");
