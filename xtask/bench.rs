@@ -125,7 +125,7 @@ struct Goal {
     text: String,
 }
 
-/// A job's airtime, ours beside the reference's.
+/// A job's airtime, ours beside the reference's, without what the radios add by themselves.
 #[derive(Debug)]
 struct Bar {
     job: String,

@@ -15,9 +15,9 @@ use serde::{Deserialize, Serialize};
 const HANDSHAKE: [usize; 2] = [53, 57];
 /// An ARP frame of 42 bytes, sealed.
 const ARP: usize = 67;
-/// TCP acknowledgements with nothing else, sealed: 20 bytes of IP and 20, 32 (timestamps) or 44 (and one selective
-/// acknowledgement) of TCP behind an Ethernet header.
-const TCP_ACKNOWLEDGEMENTS: [usize; 3] = [79, 91, 103];
+/// TCP acknowledgements with nothing else, sealed: 20 bytes of IP and 20, 32 (timestamps) or 44, 52, 60 (and up to three selective
+/// acknowledgements) of TCP behind an Ethernet header.
+const TCP_ACKNOWLEDGEMENTS: [usize; 5] = [79, 91, 103, 111, 119];
 /// How often the radios' totals are looked at while waiting for silence.
 const LOOK: Duration = Duration::from_millis(200);
 

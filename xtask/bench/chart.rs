@@ -1,4 +1,4 @@
-//! The chart: a pair of bars for each job, ours below the reference's, as shares of the longer of the two, because the jobs
+//! The chart: a pair of bars for each job, ours above the reference's, as shares of the longer of the two, because the jobs
 //! differ a thousandfold; what each takes stands behind its bar.
 
 use std::fmt::Write as _;

@@ -20,7 +20,7 @@ const TIME: Duration = Duration::from_secs(610);
 /// Until everything that follows the first contact is over: the radio's fast polling, the kernel's look after neighbours.
 const CALM: Duration = Duration::from_secs(60);
 /// Wakeups closer together than this have the same cause.
-const TOGETHER: Duration = Duration::from_secs(5);
+const TOGETHER: Duration = Duration::from_secs(3);
 const HEARTBEAT: Duration = Duration::from_secs(300);
 const MEMORY_GOAL_KB: u64 = 10_000;
 
@@ -119,7 +119,7 @@ pub(crate) fn section(found: &[Found]) -> Section {
     let minutes = TIME.as_secs_f64() / 60.0;
     section.body = format!(
         "{minutes:.1} minutes at {PRESET} with an established session and no traffic, in real time; the radios measure and announce \
-         nothing by themselves. A wakeup is a voluntary context switch of any thread; those within 5 s of each other are one moment. A daemon that sends nothing in that \
+         nothing by themselves. A wakeup is a voluntary context switch of any thread; those within 3 s of each other are one moment. A daemon that sends nothing in that \
          time has no timer that would make it send later the same day: a session is only renewed when there is traffic.\n\n\
          | daemon | bytes on air | ms of air | wakeups | per minute | at so many moments | by thread | threads | resident | peak | processor |\n\
          |---|--:|--:|--:|--:|--:|---|--:|--:|--:|--:|\n"

@@ -90,3 +90,29 @@ pub(crate) fn section(found: &[Found]) -> Section {
     }
     section
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_median_and_its_throughput_are_read_for_each_bench_of_the_tree() {
+        let benches = parse(
+            "node                           fastest       │ slowest       │ median        │ mean          │ samples │ iters\n\
+             ├─ handshake                   300 µs        │ 400 µs        │ 338.8 µs      │ 340 µs        │ 100     │ 100\n\
+             │                              3.3 Kitem/s   │ 2.5 Kitem/s   │ 2.951 Kitem/s │ 2.9 Kitem/s   │         │\n\
+             ╰─ seal                                      │               │               │               │         │\n\
+             \u{20}  ╰─ 64                       1.9 µs        │ 9 µs          │ 2.062 µs      │ 2.1 µs        │ 100     │ 100\n\
+             \u{20}                              526 Kitem/s   │ 111 Kitem/s   │ 484.7 Kitem/s │ 476 Kitem/s   │         │\n",
+        );
+        let bench = |name: &str, time: &str, rate: &str| Bench {
+            name: name.to_owned(),
+            time: time.to_owned(),
+            rate: Some(rate.to_owned()),
+        };
+        assert_eq!(
+            benches,
+            [bench("handshake", "338.8 µs", "2.951 Kitem/s"), bench("seal 64", "2.062 µs", "484.7 Kitem/s")]
+        );
+    }
+}
