@@ -55,10 +55,10 @@ pub(super) fn write(sections: &[Section], machine: &Machine) -> Result<()> {
         "# Benchmarks\n\n\
          Everything here is written by `cargo xtask bench`; a job of it is measured again by `cargo xtask bench JOB`. meshnet \
          {} beside the Python tool `meshnet` 0.1.0 (the reference), both with its protocol, version 1, each as two daemons \
-         in network namespaces on simulated radios at the pace of real ones (`meshnet-radiosim --no-node-info --telemetry=0`: \
-         the radios announce and measure nothing by themselves), with the same seeds. The radios learn next hops, and then \
-         answer or repeat packets with a hop limit: the reference's, not ours. Airtime is given without that too; the \
-         reference's times and rates below are what they are with it. Measured on {}, {}, {} {} cores, with \
+         in network namespaces on simulated radios at the pace of real ones (`meshnet-radiosim --no-node-info --telemetry=0 \
+         --no-next-hop`: the radios announce and measure nothing by themselves, and add nothing to the packets of the \
+         reference, which bear a hop limit where ours bear none: its figures would be worse with that), with the same \
+         seeds. Measured on {}, {}, {} {} cores, with \
          up to a dozen labs at a time.\n\n",
         machine.version, machine.date, machine.system, machine.cores, machine.architecture
     );

@@ -30,6 +30,8 @@ pub(crate) fn lab(make: Make, preset: &str, seed: u64, dir: &Path) -> Result<Lab
     let _turn = STARTING.lock().unwrap_or_else(PoisonError::into_inner);
     let mut spec = Spec::new(make, make);
     spec.air = AirSpec { preset: preset.to_owned(), seed, ..AirSpec::default() };
+    // Radios that learn next hops answer and repeat what has a hop limit: the Python tool's packets, not ours.
+    spec.air.more.push("--no-next-hop".into());
     let mut lab = Lab::start(&spec, dir)?;
     if make == Make::Ours {
         // The Python tool says that it runs when its radio is there; ours runs without one.
