@@ -135,14 +135,14 @@ impl Instance {
             interface_events,
             store,
             status_path,
-            timer: Timer::new(),
+            timer: Timer::new().context("cannot make a timer")?,
         })
     }
 
     async fn run(&mut self, signals: &mut Signals) -> anyhow::Result<()> {
         loop {
             let more = self.drain()?;
-            self.timer.arm(self.node.poll_timeout(Instant::now()), self.store.retry_at());
+            self.timer.arm(self.node.poll_timeout(Instant::now()), self.store.retry_at())?;
             tokio::select! {
                 _ = signals.terminate.recv() => return self.stop("SIGTERM"),
                 _ = signals.interrupt.recv() => return self.stop("SIGINT"),

@@ -3,6 +3,7 @@
 //! `main` reads the [`config`], opens the [`tap`], has [`netlink`] set the interface up, gives its [`privilege`]s away,
 //! and then runs one [`instance`]: the task that owns the protocol core and talks to the [`link`] drivers.
 
+mod alarm;
 pub mod cli;
 pub mod config;
 pub mod files;

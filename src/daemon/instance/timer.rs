@@ -1,10 +1,11 @@
 //! The one timer of the event loop.
 
-use std::pin::Pin;
+use std::io;
 use std::time::{Duration, Instant};
 
-use tokio::time::Sleep;
 use tracing::trace;
+
+use crate::alarm::Alarm;
 
 /// The least time between two expiries: a core that asks for a moment that has passed must not keep everything else from
 /// its turn.
@@ -12,39 +13,35 @@ const LEAST_INTERVAL: Duration = Duration::from_millis(1);
 
 /// Sleeps until the core, or a failed write, wants attention; for ever if neither does.
 pub(super) struct Timer {
-    sleep: Pin<Box<Sleep>>,
-    armed: Option<Instant>,
+    alarm: Alarm,
     earliest: Instant,
 }
 
 impl Timer {
-    pub(super) fn new() -> Self {
-        let now = Instant::now();
-        Self { sleep: Box::pin(tokio::time::sleep_until(now.into())), armed: None, earliest: now }
+    pub(super) fn new() -> io::Result<Self> {
+        Ok(Self { alarm: Alarm::new()?, earliest: Instant::now() })
     }
 
     /// Sets the timer to the earlier of the two.
-    pub(super) fn arm(&mut self, core: Option<(Instant, &'static str)>, store: Option<Instant>) {
+    pub(super) fn arm(
+        &mut self,
+        core: Option<(Instant, &'static str)>,
+        store: Option<Instant>,
+    ) -> io::Result<()> {
         let wakes = [core, store.map(|at| (at, "state not saved"))];
         let next = wakes.into_iter().flatten().min_by_key(|(at, _)| *at);
-        let at = next.map(|(at, _)| at);
-        if at == self.armed {
-            return;
-        }
-        self.armed = at;
-        if let Some((at, why)) = next {
+        let at = next.map(|(at, _)| at.max(self.earliest));
+        if let Some((at, why)) = next
+            && self.alarm.at() != Some(at.max(self.earliest))
+        {
             trace!(?why, in_ms = at.saturating_duration_since(Instant::now()).as_millis(), "timer");
-            self.sleep.as_mut().reset(at.max(self.earliest).into());
         }
+        self.alarm.set(at)
     }
 
     /// Waits for it. Can be cancelled.
     pub(super) async fn expired(&mut self) {
-        if self.armed.is_none() {
-            std::future::pending::<()>().await;
-        }
-        self.sleep.as_mut().await;
-        self.armed = None;
+        self.alarm.due().await;
         self.earliest = Instant::now() + LEAST_INTERVAL;
     }
 }

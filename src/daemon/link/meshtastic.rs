@@ -10,12 +10,12 @@ use std::time::{Duration, Instant};
 
 use meshnet_proto::link::LinkEvent;
 use meshnet_proto::meshtastic::client::{Client, ClientConfig, Ending, Notice, Output, Severity, Transport};
-use tokio::time::{Instant as Alarm, sleep_until};
 use tracing::{debug, info, warn};
 
 use super::stream::Stream;
 use super::supervisor::{Ports, Unwanted};
 use super::{FromLink, Incoming, LinkSpec};
+use crate::alarm::Alarm;
 
 /// A radio's message has 512 bytes; several may have come since the last look.
 const READ_BUFFER: usize = 4096;
@@ -111,6 +111,10 @@ impl Driver {
 
     async fn serve(&mut self, stream: &Stream) -> Result<(Ending, String), Unwanted> {
         let mut buffer = [0; READ_BUFFER];
+        let mut alarm = match Alarm::new() {
+            Ok(alarm) => alarm,
+            Err(error) => return Ok((Ending::Failed, error.to_string())),
+        };
         loop {
             if let Some(reason) = self.pump().await? {
                 return Ok((Ending::Failed, reason));
@@ -118,7 +122,7 @@ impl Driver {
             if self.outbox.len() > MAX_OUTBOX {
                 return Ok((Ending::Failed, "the radio reads nothing".to_owned()));
             }
-            match self.wait(stream, &mut buffer).await? {
+            match self.wait(stream, &mut buffer, &mut alarm).await? {
                 Wake::Transmit(transmit) => {
                     let now = Instant::now();
                     self.status_due.get_or_insert(now + STATUS_DELAY);
@@ -147,14 +151,22 @@ impl Driver {
         }
     }
 
-    async fn wait(&mut self, stream: &Stream, buffer: &mut [u8]) -> Result<Wake, Unwanted> {
+    async fn wait(
+        &mut self,
+        stream: &Stream,
+        buffer: &mut [u8],
+        alarm: &mut Alarm,
+    ) -> Result<Wake, Unwanted> {
         let client = self.client.poll_timeout().map(|(at, _)| at);
-        let alarm = [client, self.status_due].into_iter().flatten().min();
+        let due = [client, self.status_due].into_iter().flatten().min();
+        if let Err(error) = alarm.set(due) {
+            return Ok(Wake::Read(Err(error)));
+        }
         tokio::select! {
             transmit = self.ports.from_core.recv() => transmit.map(Wake::Transmit).ok_or(Unwanted),
             read = stream.read(buffer) => Ok(Wake::Read(read)),
             written = stream.write(&self.outbox), if !self.outbox.is_empty() => Ok(Wake::Written(written)),
-            () = sleep_until(alarm.map_or_else(Alarm::now, Alarm::from_std)), if alarm.is_some() => Ok(Wake::Timer),
+            () = alarm.due(), if due.is_some() => Ok(Wake::Timer),
             () = self.ports.to_core.closed() => Err(Unwanted),
         }
     }
