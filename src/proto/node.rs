@@ -43,7 +43,7 @@ use crate::key::PublicKey;
 use crate::limit::Bucket;
 use crate::link::{Class, LinkAddr, LinkId, Transmit};
 use crate::neighbour;
-use crate::queue::{PeerIndex, count};
+use crate::queue::{PeerIndex, count, count_many};
 use crate::route::Routes;
 use crate::v1::fragment::Reassembler;
 use crate::v1::handshake::Pair;
@@ -211,7 +211,7 @@ impl Node {
 
     fn peer_timeout(&mut self, at: PeerIndex, now: Instant) {
         let expired = self.peers[at].expire_waiting(now);
-        *self.drops.entry(DropReason::Expired).or_default() += expired;
+        count_many(&mut self.drops, DropReason::Expired, expired);
         let pace = self.path(at).map(|(link, _)| self.links[&link].pace());
         if let Keying::Pki(pki) = &mut self.peers[at].keying {
             match pace {

@@ -397,7 +397,14 @@ fn charge(class: Class, price: Duration) -> Duration {
 
 /// Counts a packet that goes nowhere.
 pub fn count(drops: &mut Drops, reason: DropReason) {
-    *drops.entry(reason).or_default() += 1;
+    count_many(drops, reason, 1);
+}
+
+/// Counts packets that go nowhere; a reason that nothing was dropped for does not appear.
+pub fn count_many(drops: &mut Drops, reason: DropReason, number: u64) {
+    if number > 0 {
+        *drops.entry(reason).or_default() += number;
+    }
 }
 
 #[cfg(test)]

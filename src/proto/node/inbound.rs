@@ -10,7 +10,7 @@ use crate::event::{DropReason, Event};
 use crate::frame::{Arp, Frame, Inner, Mac, Packet};
 use crate::link::{LinkAddr, LinkId};
 use crate::neighbour::{self, Discovery};
-use crate::queue::{PeerIndex, count};
+use crate::queue::{PeerIndex, count, count_many};
 use crate::v1::fragment::Piece;
 use crate::v1::session::OpenError;
 use crate::v1::wire::{Data, Datagram, Init, Response};
@@ -33,7 +33,7 @@ impl Node {
                 let before = self.reassembler.given_up();
                 let piece = self.reassembler.push(from, &fragment, now);
                 let gone = self.reassembler.given_up() - before;
-                *self.drops.entry(DropReason::BadFragment).or_default() += gone;
+                count_many(&mut self.drops, DropReason::BadFragment, gone);
                 match piece {
                     Piece::Whole { counter, ciphertext } => {
                         self.data(at, (link, from), &Data { counter, ciphertext: &ciphertext }, now)

@@ -11,7 +11,7 @@ use crate::event::{DropReason, Event, SessionState};
 use crate::frame::{Frame, Inner};
 use crate::link::{Class, LinkAddr, LinkId, Transmit};
 use crate::neighbour;
-use crate::queue::{Entry, PeerIndex, count};
+use crate::queue::{Entry, PeerIndex, count, count_many};
 use crate::v1::fragment;
 use crate::v1::wire::Data;
 
@@ -42,7 +42,7 @@ impl Node {
             }
             (Resolution::Asked, ask) => {
                 let dropped = self.peers[at].wait(frame, expires);
-                *self.drops.entry(DropReason::HandshakeBacklog).or_default() += dropped;
+                count_many(&mut self.drops, DropReason::HandshakeBacklog, dropped);
                 if ask {
                     let destination = self.peers[at].first_waiting().and_then(destination);
                     self.ask_for_mac(at, destination, now);
@@ -64,7 +64,7 @@ impl Node {
     /// Keeps a frame until there is a session; asks the peer for a proof of the one that it was offered.
     fn wait(&mut self, at: PeerIndex, frame: Vec<u8>, expires: Instant, now: Instant) {
         let dropped = self.peers[at].wait(frame, expires);
-        *self.drops.entry(DropReason::HandshakeBacklog).or_default() += dropped;
+        count_many(&mut self.drops, DropReason::HandshakeBacklog, dropped);
         let pace = self.pace(at);
         if self.peers[at].take_probe(pace, now) {
             self.probe(at, now);
@@ -78,7 +78,7 @@ impl Node {
             Some(state) => {
                 let expires = expires.unwrap_or(now + state.useful_time());
                 let dropped = self.peers[at].wait(frame, expires);
-                *self.drops.entry(DropReason::HandshakeBacklog).or_default() += dropped;
+                count_many(&mut self.drops, DropReason::HandshakeBacklog, dropped);
             }
             None => self.drop_frame(&frame, DropReason::NoPath, now),
         }

@@ -190,8 +190,8 @@ impl fmt::Display for Notice {
             ),
             Self::Evicted { times, wait } => write!(
                 f,
-                "another client of this radio (a phone app, the command line tool, a second daemon) threw us out, \
-                 {times} in a row: a radio serves one TCP client at a time; disconnect the other one, or expect \
+                "another client of this radio (a phone app, the command line tool, a second daemon) threw us out \
+                 (no. {times} in a row): a radio serves one TCP client at a time; disconnect the other one, or expect \
                  pauses of {} s",
                 wait.as_secs()
             ),
