@@ -25,14 +25,15 @@ fn a_small_packet_overtakes_a_long_transfer() -> Result<()> {
             Ok((transfer.received() > 2_000).then_some(()))
         })?;
         let before = transfer.received();
-        // Two radios that start in the same slot collide, and nothing repeats a ping.
-        let pinged = Ping { count: 20, ..ping }.run(&lab.west.namespace, lab.east.address)?;
+        // Two radios that start in the same slot collide, and nothing repeats a ping: one may be missing where the ledger
+        // accounts for it. How many is chance; half of them are enough for a median.
+        let pinged = lab.ping(&lab.west, &lab.east, Ping { count: 20, ..ping })?;
         let answered = pinged.round_trips.len();
         let busy = pinged.median().context("no reply")?;
         let meanwhile = transfer.received() - before;
         drop(transfer);
 
-        ensure!(answered >= 14, "only {answered} of 20 pings were answered beside the transfer");
+        ensure!(answered >= 10, "only {answered} of 20 pings were answered beside the transfer");
         ensure!(meanwhile > 4_000, "the transfer stood still: {meanwhile} bytes in 14 s");
         ensure!(busy < idle * SLOWER, "a ping takes {busy:?} beside the transfer, {idle:?} alone");
         Ok(())
