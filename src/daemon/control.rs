@@ -25,6 +25,9 @@ pub const CHANGES: usize = 256;
 /// the core.
 const FRESH: Duration = Duration::from_millis(100);
 
+/// The last description, and when it was made. Held for the time of a copy of an `Arc`.
+type Last = Arc<Mutex<Option<(Instant, Arc<Network>)>>>;
+
 /// What a peer is to be; `None` leaves it as it is (or, for a peer that is added, empty).
 #[derive(Debug, Default)]
 pub struct PeerChange {
@@ -92,8 +95,7 @@ pub enum Change {
 pub struct Handle {
     commands: mpsc::Sender<Command>,
     changes: broadcast::Sender<Change>,
-    /// The last description, while it is fresh. Held for the time of a copy of an `Arc`.
-    last: Arc<Mutex<Option<(Instant, Arc<Network>)>>>,
+    last: Last,
 }
 
 /// The core's task's ends of a [`Handle`]'s channels.
@@ -102,7 +104,7 @@ pub struct Control {
     /// The orders.
     pub commands: mpsc::Receiver<Command>,
     changes: broadcast::Sender<Change>,
-    last: Arc<Mutex<Option<(Instant, Arc<Network>)>>>,
+    last: Last,
 }
 
 /// Makes the channels.
@@ -110,7 +112,7 @@ pub struct Control {
 pub fn channel() -> (Handle, Control) {
     let (commands, incoming) = mpsc::channel(COMMANDS);
     let (changes, _) = broadcast::channel(CHANGES);
-    let last = Arc::new(Mutex::new(None));
+    let last = Last::default();
     let handle = Handle { commands, changes: changes.clone(), last: Arc::clone(&last) };
     (handle, Control { commands: incoming, changes, last })
 }
