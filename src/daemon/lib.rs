@@ -6,6 +6,7 @@
 mod alarm;
 pub mod cli;
 pub mod config;
+pub mod control;
 pub mod files;
 pub mod instance;
 pub mod link;
