@@ -13,6 +13,7 @@ pub mod instance;
 pub mod link;
 pub mod log;
 pub mod netlink;
+pub mod peers;
 pub mod privilege;
 pub mod status;
 pub mod systemd;
