@@ -13,5 +13,6 @@ pub mod link;
 pub mod log;
 pub mod netlink;
 pub mod privilege;
+pub mod service;
 pub mod status;
 pub mod tap;
