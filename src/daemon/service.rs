@@ -14,6 +14,7 @@
 mod arguments;
 pub mod authorizer;
 mod core;
+pub mod gate;
 pub mod limits;
 pub mod link;
 pub mod log_control;
@@ -35,6 +36,7 @@ use zbus::fdo::{ObjectManager, RequestNameFlags, RequestNameReply};
 
 use self::authorizer::{Authorizer, Polkit};
 use self::core::Core;
+use self::gate::Refusals;
 use self::log_control::{Log, LogControl};
 use self::tree::Tree;
 use crate::control::Handle;
@@ -97,12 +99,20 @@ pub async fn start(instance: &Instance, handle: Handle, log: Log) -> anyhow::Res
     Ok(Service { _task: task })
 }
 
+/// Opens a connection to the system bus.
+async fn attach() -> anyhow::Result<(Connection, Refusals)> {
+    let (builder, refusals) = gate::system().await?;
+    let connection = builder.build().await.context("the system bus does not let us in")?;
+    Ok((connection, refusals))
+}
+
 /// What holds our place on the bus.
 struct Presence {
     connection: Connection,
     /// What polkit is asked over.
     questions: Connection,
     _served: Served,
+    _refusals: Task,
 }
 
 /// Comes back whenever the bus went away.
@@ -128,9 +138,11 @@ async fn stay(instance: Instance, handle: Handle, log: Log, mut present: Presenc
 
 /// Connects, serves, and then takes the names.
 async fn connect(instance: &Instance, handle: &Handle, log: Log) -> anyhow::Result<Presence> {
-    let connection = Connection::system().await.context("no connection to the system bus")?;
-    let questions = Connection::system().await.context("no second connection to the system bus")?;
+    let (connection, refusals) = attach().await?;
+    // Nobody has a reason to call it; what is refused there is not answered.
+    let (questions, _) = attach().await?;
     let authorizer = Arc::new(Polkit::new(&questions).await?);
+    let refusals = Task(refusals.send_over(&connection));
     let served = serve(&connection, handle.clone(), authorizer, log).await?;
     let name = instance.bus_name();
     let forbidden = || {
@@ -148,5 +160,5 @@ async fn connect(instance: &Instance, handle: &Handle, log: Log) -> anyhow::Resu
     }
     // Whoever sends to a name's owner may also send to all that queue for it: one rule of the policy covers every network.
     connection.request_name_with_flags(BUS_NAME, RequestNameFlags::empty()).await.with_context(forbidden)?;
-    Ok(Presence { connection, questions, _served: served })
+    Ok(Presence { connection, questions, _served: served, _refusals: refusals })
 }
