@@ -13,7 +13,7 @@ mod interpret;
 mod load;
 mod section;
 mod syntax;
-mod value;
+pub(crate) mod value;
 
 use std::path::PathBuf;
 

@@ -38,12 +38,17 @@ use crate::control::{Change, Control, Handle};
 use crate::link::FromLink;
 use crate::netlink::{Interface, InterfaceEvent, Settings};
 use crate::peers::Roster;
+use crate::service::{self, log_control};
 use crate::status::{self, Identity};
 use crate::systemd::Supervisor;
-use crate::{bus, files, tap};
+use crate::{files, log, tap};
 
 /// How many packets one source may bring, or the core may emit, before the others get their turn.
 const BATCH: usize = 32;
+
+/// The log, as the bus controls it.
+const LOG: log_control::Log =
+    log_control::Log { level: log::level, set_level: log::set_level, target: "console" };
 
 /// All that a network needs, opened while the daemon still could.
 pub struct Parts {
@@ -201,7 +206,7 @@ impl Instance {
     ) -> anyhow::Result<()> {
         let mut starting = pin!(async {
             match bus_name {
-                Some(name) => bus::start(name, handle).await.map(Some),
+                Some(name) => service::start(&name, handle, LOG).await.map(Some),
                 None => Ok(None),
             }
         });
