@@ -51,7 +51,7 @@ impl Instance {
                 let peer = self.peer_name(peer);
                 match to {
                     Some((link, to)) => {
-                        debug!(peer, link = self.link_name(*link), %to, "peer is reached this way")
+                        debug!(peer, link = self.link_name(*link), %to, "peer is reached this way");
                     }
                     None => debug!(peer, "there is no way to the peer"),
                 }
