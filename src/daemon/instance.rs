@@ -35,7 +35,7 @@ use crate::link::{self, FromLink, Incoming, Link, LinkStatus};
 use crate::netlink::{Interface, InterfaceEvent};
 use crate::status::{Identity, Status};
 use crate::systemd::Supervisor;
-use crate::{bus, control, files, tap};
+use crate::{bus, catalog, control, files, tap};
 
 /// How many packets one source may bring, or the core may emit, before the others get their turn.
 const BATCH: usize = 32;
@@ -245,6 +245,7 @@ impl Instance {
         match event.context("the netlink helper has ended")? {
             InterfaceEvent::Down => {
                 warn!(
+                    message_id = catalog::INTERFACE_TAKEN,
                     interface = self.config.tap_name,
                     "somebody took the interface down: no traffic until it is up"
                 );
@@ -255,7 +256,10 @@ impl Instance {
                 self.tap_is_up = true;
             }
             InterfaceEvent::Broken(error) => bail!("the interface is up again, but {error}"),
-            InterfaceEvent::Removed => bail!("somebody removed the interface {}", self.config.tap_name),
+            InterfaceEvent::Removed => {
+                error!(message_id = catalog::INTERFACE_TAKEN, "somebody removed the interface");
+                bail!("somebody removed the interface {}", self.config.tap_name)
+            }
         }
         Ok(())
     }

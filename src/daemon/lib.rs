@@ -5,6 +5,7 @@
 
 mod alarm;
 pub mod bus;
+pub mod catalog;
 pub mod cli;
 pub mod config;
 pub mod control;

@@ -9,6 +9,7 @@ use meshnet_proto::event::{LinkSnapshot, SessionState, Snapshot};
 use tracing::{error, info};
 
 use super::Instance;
+use crate::catalog;
 use crate::link::LinkStatus;
 
 impl Instance {
@@ -43,7 +44,7 @@ impl Instance {
                 self.reload_failure = None;
             }
             Err(failure) => {
-                error!(interface = self.config.tap_name, "the configuration stays as it is: {failure}");
+                error!(message_id = catalog::RELOAD_REFUSED, "the configuration stays as it is: {failure}");
                 self.reload_failure = Some(failure);
             }
         }
