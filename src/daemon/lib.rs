@@ -4,6 +4,7 @@
 //! and then runs one [`instance`]: the task that owns the protocol core and talks to the [`link`] drivers.
 
 mod alarm;
+pub mod catalog;
 pub mod cli;
 pub mod config;
 pub mod control;

@@ -14,7 +14,7 @@ use meshnetd::config::{self, Config, ConfigError, Severity, Source};
 use meshnetd::netlink::Settings;
 use meshnetd::peers::Roster;
 use meshnetd::systemd::store;
-use meshnetd::{control, files, instance, log, netlink, privilege, tap};
+use meshnetd::{catalog, control, files, instance, log, netlink, privilege, tap};
 
 /// What a wrong configuration ends with (EX_CONFIG of sysexits.h): the unit file has the service manager not try again.
 const EX_CONFIG: u8 = 78;
@@ -31,7 +31,7 @@ fn main() -> ExitCode {
     match run(&arguments) {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failure::Configuration(error)) => {
-            tracing::error!("{error:#}");
+            tracing::error!(message_id = catalog::CONFIGURATION_WRONG, "{error:#}");
             ExitCode::from(EX_CONFIG)
         }
         Err(Failure::Other(error)) => {
@@ -134,9 +134,18 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
 /// Reads the configuration, and says what is wrong with it.
 fn load(source: &Source) -> Result<(Config, PrivateKey), Failure> {
     let (config, private_key) = source.load().map_err(|findings| {
-        findings.iter().for_each(|finding| tracing::error!("{finding}"));
+        findings.iter().for_each(tell);
         Failure::Configuration(anyhow::anyhow!("{}: {}", source.file.display(), count(&findings)))
     })?;
-    config.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
+    config.warnings.iter().for_each(tell);
     Ok((config, private_key))
+}
+
+/// Says what is wrong with the configuration, or deserves a look.
+fn tell(finding: &ConfigError) {
+    let id = finding.exposes_secret.then_some(catalog::SECRET_EXPOSED);
+    match finding.severity {
+        Severity::Error => tracing::error!(message_id = id, "{finding}"),
+        Severity::Warning => tracing::warn!(message_id = id, "{finding}"),
+    }
 }

@@ -37,7 +37,7 @@ use zbus::fdo::{ObjectManager, RequestNameFlags, RequestNameReply};
 use self::authorizer::{Authorizer, Polkit};
 use self::core::Core;
 use self::gate::Refusals;
-use self::log_control::{Log, LogControl};
+use self::log_control::LogControl;
 use self::tree::Tree;
 use crate::control::Handle;
 
@@ -76,13 +76,12 @@ pub async fn serve(
     connection: &Connection,
     handle: Handle,
     authorizer: Arc<dyn Authorizer>,
-    log: Log,
 ) -> anyhow::Result<Served> {
     // What changes from here on is told.
     let news = handle.changes();
     let core = Core::new(handle, authorizer);
     let server = connection.object_server();
-    server.at(log_control::PATH, LogControl::new(core.clone(), log)).await?;
+    server.at(log_control::PATH, LogControl::new(core.clone())).await?;
     let tree = Tree::new(connection, core).await?;
     server.at(ROOT, ObjectManager).await?;
     Ok(Served { _task: Task(tokio::spawn(tree.follow(news))) })
@@ -92,10 +91,10 @@ pub async fn serve(
 ///
 /// # Errors
 /// If there is no bus, another program has the name, or policy forbids it.
-pub async fn start(instance: &Instance, handle: Handle, log: Log) -> anyhow::Result<Service> {
+pub async fn start(instance: &Instance, handle: Handle) -> anyhow::Result<Service> {
     let instance = instance.clone();
-    let first = connect(&instance, &handle, log).await?;
-    let task = Task(tokio::spawn(stay(instance, handle, log, first)));
+    let first = connect(&instance, &handle).await?;
+    let task = Task(tokio::spawn(stay(instance, handle, first)));
     Ok(Service { _task: task })
 }
 
@@ -116,7 +115,7 @@ struct Presence {
 }
 
 /// Comes back whenever the bus went away.
-async fn stay(instance: Instance, handle: Handle, log: Log, mut present: Presence) {
+async fn stay(instance: Instance, handle: Handle, mut present: Presence) {
     loop {
         tokio::select! {
             () = present.connection.closed() => {}
@@ -126,7 +125,7 @@ async fn stay(instance: Instance, handle: Handle, log: Log, mut present: Presenc
         let mut wait = FIRST_WAIT;
         present = loop {
             tokio::time::sleep(wait).await;
-            match connect(&instance, &handle, log).await {
+            match connect(&instance, &handle).await {
                 Ok(present) => break present,
                 Err(error) => warn!("not back on the bus: {error:#}"),
             }
@@ -137,13 +136,13 @@ async fn stay(instance: Instance, handle: Handle, log: Log, mut present: Presenc
 }
 
 /// Connects, serves, and then takes the names.
-async fn connect(instance: &Instance, handle: &Handle, log: Log) -> anyhow::Result<Presence> {
+async fn connect(instance: &Instance, handle: &Handle) -> anyhow::Result<Presence> {
     let (connection, refusals) = attach().await?;
     // Nobody has a reason to call it; what is refused there is not answered.
     let (questions, _) = attach().await?;
     let authorizer = Arc::new(Polkit::new(&questions).await?);
     let refusals = Task(refusals.send_over(&connection));
-    let served = serve(&connection, handle.clone(), authorizer, log).await?;
+    let served = serve(&connection, handle.clone(), authorizer).await?;
     let name = instance.bus_name();
     let forbidden = || {
         format!(
