@@ -54,11 +54,6 @@ impl Context {
         self.stdout.terminal
     }
 
-    /// Whether stdout takes colour.
-    pub(crate) fn has_color(&self) -> bool {
-        self.stdout.color
-    }
-
     /// Answers with a text that may be long: in a pager, on a terminal. Styles in it are taken out where none are wanted.
     ///
     /// # Errors
@@ -91,14 +86,6 @@ impl Context {
         };
         let text = crate::render::json::text(value, pretty)?;
         if pretty { self.page(&text) } else { self.print(&text) }
-    }
-
-    /// Answers with one JSON object on a line of its own, for streams.
-    ///
-    /// # Errors
-    /// As [`Self::page`].
-    pub(crate) fn print_json_line(&self, value: &impl Serialize) -> Result<(), Error> {
-        self.print(&crate::render::json::text(value, false)?)
     }
 
     /// Says a line on stderr; whether that can be written is nobody's concern.
