@@ -88,6 +88,14 @@ impl Context {
         if pretty { self.page(&text) } else { self.print(&text) }
     }
 
+    /// Answers with one JSON object on a line of its own, for streams.
+    ///
+    /// # Errors
+    /// As [`Self::page`].
+    pub(crate) fn print_json_line(&self, value: &impl Serialize) -> Result<(), Error> {
+        self.print(&crate::render::json::text(value, false)?)
+    }
+
     /// Says a line on stderr; whether that can be written is nobody's concern.
     pub(crate) fn talk(&self, line: &str) {
         let _ = writeln!(io::stderr(), "{}", self.stderr.styled(line));
