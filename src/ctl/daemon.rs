@@ -5,7 +5,7 @@ use meshnet_bus::names::{Instance, ROOT};
 use meshnet_bus::proxy::NetworkProxy;
 use serde_json::value::RawValue;
 use zbus::Proxy;
-use zbus::proxy::CacheProperties;
+use zbus::proxy::{CacheProperties, MethodFlags};
 use zbus::wire::ObjectPath;
 
 use crate::bus::{self, ANSWER, Bus};
@@ -63,16 +63,19 @@ impl<'b> Daemon<'b> {
         Ok(Daemon { name, network, bus })
     }
 
-    /// How the network is: the daemon's own text, checked to be JSON.
+    /// How the network is: the daemon's own text, checked to be JSON. Asking does not start a daemon that has ended.
     ///
     /// # Errors
     /// If there is no such answer.
     pub(crate) async fn describe_raw(&self) -> Result<Box<RawValue>, Error> {
-        let text = bus::within(ANSWER, self.name.as_str(), async {
-            self.network.describe().await.map_err(|error| bus::trouble(&error, self.name.as_str()))
+        let who = self.name.as_str();
+        let text: Option<String> = bus::within(ANSWER, who, async {
+            let answer =
+                self.network.inner().call_with_flags("Describe", MethodFlags::NO_AUTO_START, &()).await;
+            answer.map_err(|error| bus::trouble(&error.into(), who))
         })
         .await?;
-        RawValue::from_string(text).map_err(|error| self.misunderstood(&error))
+        RawValue::from_string(text.unwrap_or_default()).map_err(|error| self.misunderstood(&error))
     }
 
     /// How the network is.
