@@ -58,11 +58,6 @@ impl Table {
         self.rows.push(cells);
     }
 
-    /// Whether there are no rows.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.rows.is_empty()
-    }
-
     /// Returns the text, styles included, each line with its newline.
     pub(crate) fn render(&self) -> String {
         let right: Vec<bool> = (0..self.headings.len())
