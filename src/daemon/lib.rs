@@ -18,3 +18,4 @@ pub mod privilege;
 pub mod status;
 pub mod systemd;
 pub mod tap;
+pub mod wall;
