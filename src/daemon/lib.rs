@@ -19,3 +19,4 @@ pub mod service;
 pub mod status;
 pub mod systemd;
 pub mod tap;
+pub mod wall;

@@ -14,7 +14,7 @@ use meshnetd::config::{self, Config, ConfigError, Severity, Source};
 use meshnetd::netlink::Settings;
 use meshnetd::peers::Roster;
 use meshnetd::systemd::store;
-use meshnetd::{catalog, control, files, instance, log, netlink, privilege, tap};
+use meshnetd::{catalog, control, files, instance, log, netlink, privilege, tap, wall};
 
 /// What a wrong configuration ends with (EX_CONFIG of sysexits.h): the unit file has the service manager not try again.
 const EX_CONFIG: u8 = 78;
@@ -104,6 +104,11 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
     let settings = Settings::new(mac, config.mtu, config.addresses.clone(), allowed);
     interface.configure(settings.clone())?;
     privilege::drop_all()?;
+    let config_dir = source.file.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let key_dir = config.key_file(config_dir).and_then(|file| file.parent().map(Path::to_owned));
+    let read: Vec<&Path> =
+        [Some(config_dir), source.credentials.as_deref(), key_dir.as_deref()].into_iter().flatten().collect();
+    wall::raise(wall::Places { read: &read, write: &[&state_dir, &runtime_dir] });
 
     let state_path = state_dir.join(format!("{}.state", config.tap_name));
     let status_path = runtime_dir.join(format!("{}.status.json", config.tap_name));
