@@ -5,7 +5,9 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 mod bench;
+mod deb;
 mod demo;
+mod licences;
 mod need;
 mod say;
 mod test;
@@ -26,6 +28,10 @@ enum Command {
     Test(test::Arguments),
     /// Measures what jobs cost on the air, ours beside the Python tool, and writes BENCHMARKS.md
     Bench(bench::Arguments),
+    /// Builds the Debian packages
+    Deb(deb::Arguments),
+    /// Writes whose libraries are in our programs, and their licences
+    Licences(licences::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -34,6 +40,8 @@ fn main() -> ExitCode {
         Command::Demo(arguments) => demo::run(arguments),
         Command::Test(arguments) => test::run(arguments),
         Command::Bench(arguments) => bench::run(arguments),
+        Command::Deb(arguments) => deb::run(arguments),
+        Command::Licences(arguments) => licences::run(arguments),
     });
     match done {
         Ok(code) => code,

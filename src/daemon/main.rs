@@ -8,10 +8,16 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::Parser as _;
+use meshnet_proto::key::PrivateKey;
 use meshnetd::cli::Arguments;
-use meshnetd::config::{self, ConfigError, Severity};
+use meshnetd::config::{self, Config, ConfigError, Severity, Source};
 use meshnetd::netlink::Settings;
-use meshnetd::{files, instance, log, netlink, privilege, tap};
+use meshnetd::peers::Roster;
+use meshnetd::systemd::store;
+use meshnetd::{catalog, control, files, instance, log, netlink, privilege, tap, wall};
+
+/// What a wrong configuration ends with (EX_CONFIG of sysexits.h): the unit file has the service manager not try again.
+const EX_CONFIG: u8 = 78;
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
@@ -24,7 +30,11 @@ fn main() -> ExitCode {
     }
     match run(&arguments) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
+        Err(Failure::Configuration(error)) => {
+            tracing::error!(message_id = catalog::CONFIGURATION_WRONG, "{error:#}");
+            ExitCode::from(EX_CONFIG)
+        }
+        Err(Failure::Other(error)) => {
             tracing::error!("{error:#}");
             ExitCode::FAILURE
         }
@@ -58,39 +68,89 @@ fn counted(number: usize, what: &str) -> String {
     format!("{number} {what}{}", if number == 1 { "" } else { "s" })
 }
 
-fn run(arguments: &Arguments) -> anyhow::Result<()> {
-    let file = arguments.config.as_deref().context("no --config")?;
-    let (config, private_key) = config::load(file).map_err(|findings| {
-        findings.iter().for_each(|finding| tracing::error!("{finding}"));
-        anyhow::anyhow!("{}: {}", file.display(), count(&findings))
-    })?;
-    config.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
+/// Why the daemon cannot run.
+enum Failure {
+    /// The configuration or the private key is wrong: starting again changes nothing.
+    Configuration(anyhow::Error),
+    /// Anything else.
+    Other(anyhow::Error),
+}
 
-    let identity =
-        privilege::Identity::look_up(config.run_as_user.as_deref(), config.run_as_group.as_deref())
-            .context("cannot become RunAsUser or RunAsGroup")?;
-    for dir in [&arguments.state_dir, &arguments.runtime_dir] {
+impl From<anyhow::Error> for Failure {
+    fn from(error: anyhow::Error) -> Self {
+        Self::Other(error)
+    }
+}
+
+fn run(arguments: &Arguments) -> Result<(), Failure> {
+    let kept = store::take().context("cannot take what the service manager kept")?;
+    let source = arguments.source().context("no --config")?;
+    let (config, private_key) = load(&source)?;
+    let (state_dir, runtime_dir) = (arguments.state_dir(), arguments.runtime_dir());
+
+    let identity = privilege::Identity::of(&config, arguments.instance.is_some())?;
+    for dir in [&state_dir, &runtime_dir] {
         files::make_dir(dir, identity.owner()).with_context(|| format!("cannot make {}", dir.display()))?;
     }
-    let tap = tap::open(&config.tap_name, config.mtu)?;
+    let tap = tap::take(&config.tap_name, config.mtu, kept)?;
     privilege::restrict(&identity)?;
-    for dir in [&arguments.state_dir, &arguments.runtime_dir] {
+    for dir in [&state_dir, &runtime_dir] {
         files::check_dir(dir)?;
     }
     let (interface, interface_events) = netlink::start(&config.tap_name)?;
-    let allowed = config.peers.iter().flat_map(|peer| peer.core.allowed_ips.iter().copied());
+    let roster = Roster::load(state_dir.join(format!("{}.peers", config.tap_name)), &config.peers)?;
+    let allowed = roster.members().iter().flat_map(|member| member.peer.core.allowed_ips.iter().copied());
     let mac = meshnet_proto::mac_of(&private_key.public());
     let settings = Settings::new(mac, config.mtu, config.addresses.clone(), allowed);
-    interface.configure(settings)?;
+    interface.configure(settings.clone())?;
     privilege::drop_all()?;
+    let config_dir = source.file.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let key_dir = config.key_file(config_dir).and_then(|file| file.parent().map(Path::to_owned));
+    let read: Vec<&Path> =
+        [Some(config_dir), source.credentials.as_deref(), key_dir.as_deref()].into_iter().flatten().collect();
+    wall::raise(wall::Places { read: &read, write: &[&state_dir, &runtime_dir] });
 
-    let state_path = arguments.state_dir.join(format!("{}.state", config.tap_name));
-    let status_path = arguments.runtime_dir.join(format!("{}.status.json", config.tap_name));
-    let parts =
-        instance::Parts { config, private_key, tap, interface, interface_events, state_path, status_path };
+    let state_path = state_dir.join(format!("{}.state", config.tap_name));
+    let status_path = runtime_dir.join(format!("{}.status.json", config.tap_name));
+    let bus_name = arguments.bus_name();
+    let (handle, control) = control::channel();
+    let parts = instance::Parts {
+        source,
+        bus_name,
+        config,
+        roster,
+        private_key,
+        tap,
+        interface,
+        settings,
+        interface_events,
+        state_path,
+        status_path,
+        handle,
+        control,
+    };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("no runtime")?;
     let result = runtime.block_on(instance::run(parts));
     // A name that nobody resolves, or a port that takes its time to open, is not waited for.
     runtime.shutdown_background();
-    result
+    Ok(result?)
+}
+
+/// Reads the configuration, and says what is wrong with it.
+fn load(source: &Source) -> Result<(Config, PrivateKey), Failure> {
+    let (config, private_key) = source.load().map_err(|findings| {
+        findings.iter().for_each(tell);
+        Failure::Configuration(anyhow::anyhow!("{}: {}", source.file.display(), count(&findings)))
+    })?;
+    config.warnings.iter().for_each(tell);
+    Ok((config, private_key))
+}
+
+/// Says what is wrong with the configuration, or deserves a look.
+fn tell(finding: &ConfigError) {
+    let id = finding.exposes_secret.then_some(catalog::SECRET_EXPOSED);
+    match finding.severity {
+        Severity::Error => tracing::error!(message_id = id, "{finding}"),
+        Severity::Warning => tracing::warn!(message_id = id, "{finding}"),
+    }
 }

@@ -1,0 +1,193 @@
+//! How the rest of the daemon speaks with the task that owns the core: questions and orders one way, news the other.
+//!
+//! D-Bus objects hold a [`Handle`]; it puts a [`Command`] with a place for the answer into a bounded channel. What changes is
+//! broadcast as a [`Change`]; a listener that falls behind learns that it did (`RecvError::Lagged`) and looks at everything
+//! anew. So nobody waits for a listener, and nothing piles up.
+//!
+//! Who may give which order is not decided here: the D-Bus service asks polkit before it uses the handle.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use meshnet_bus::Error;
+use meshnet_bus::describe::Network;
+use meshnet_bus::settings::Pong;
+use meshnet_proto::config::PeerMode;
+use meshnet_proto::key::{PresharedKey, PublicKey};
+use meshnet_proto::link::LinkAddr;
+use tokio::sync::{broadcast, mpsc, oneshot};
+
+/// How many orders may wait for the core's task.
+pub const COMMANDS: usize = 32;
+/// How much news a listener may be behind.
+pub const CHANGES: usize = 256;
+/// For how long a description serves for further questions: one reading of all properties of all objects is one look at
+/// the core.
+const FRESH: Duration = Duration::from_millis(100);
+
+/// The last description. Held for the time of a copy of an `Arc`.
+type Last = Arc<Mutex<Described>>;
+
+/// A description, and how much news there was when it was asked for: one that news overtook on its way is not kept.
+#[derive(Debug, Default)]
+struct Described {
+    news: u64,
+    last: Option<(Instant, Arc<Network>)>,
+}
+
+/// What a peer is to be; `None` leaves it as it is (or, for a peer that is added, empty).
+#[derive(Debug, Default)]
+pub struct PeerChange {
+    /// What logs and status call it; empty for none.
+    pub name: Option<String>,
+    /// Its addresses.
+    pub allowed_ips: Option<Vec<ipnet::IpNet>>,
+    /// Where it is.
+    pub endpoints: Option<Vec<LinkAddr>>,
+    /// Which session protocol.
+    pub mode: Option<PeerMode>,
+    /// The secret shared with it.
+    pub preshared_key: Option<PresharedKey>,
+    /// The public keys of its radios, one for each endpoint.
+    pub radio_public_keys: Option<Vec<[u8; 32]>>,
+    /// Whether the change outlives the daemon.
+    pub persist: bool,
+}
+
+/// The place for an answer.
+pub type Reply<T> = oneshot::Sender<Result<T, Error>>;
+
+/// An order to the core's task. One that nobody waits for any more is carried out all the same.
+#[derive(Debug)]
+pub enum Command {
+    /// Says how everything is.
+    Describe(Reply<Network>),
+    /// Adds a peer.
+    AddPeer(PublicKey, PeerChange, Reply<()>),
+    /// Changes a peer that was added over the bus.
+    SetPeer(PublicKey, PeerChange, Reply<()>),
+    /// Removes a peer that was added over the bus.
+    RemovePeer(PublicKey, Reply<()>),
+    /// Agrees on fresh keys, with one peer or with all.
+    Rekey(Option<PublicKey>, Reply<()>),
+    /// Reads the configuration file again.
+    Reload(Reply<()>),
+    /// Sends an echo with this many bytes of data through the tunnel; `None` waits for as long as the path may take.
+    Ping(PublicKey, u16, Option<Duration>, Reply<Pong>),
+}
+
+/// News of the network.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Change {
+    /// A session with the peer is established.
+    PeerUp(PublicKey),
+    /// The peer's session ended.
+    PeerDown(PublicKey),
+    /// The peer is reached another way.
+    PathChanged(PublicKey),
+    /// Another property of the peer that does not only count.
+    PeerChanged(PublicKey),
+    /// A link works.
+    LinkUp(String),
+    /// A link works no longer.
+    LinkDown(String),
+    /// Another property of the link that does not only count.
+    LinkChanged(String),
+    /// There are other peers or links than before, or the network's own properties are others.
+    Network,
+}
+
+/// Gives orders to the core's task; cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Handle {
+    commands: mpsc::Sender<Command>,
+    changes: broadcast::Sender<Change>,
+    last: Last,
+    /// Held by who asks for a description; others wait, and find the answer.
+    asking: Arc<tokio::sync::Mutex<()>>,
+}
+
+/// The core's task's ends of a [`Handle`]'s channels.
+#[derive(Debug)]
+pub struct Control {
+    /// The orders.
+    pub commands: mpsc::Receiver<Command>,
+    changes: broadcast::Sender<Change>,
+    last: Last,
+}
+
+/// Makes the channels.
+#[must_use]
+pub fn channel() -> (Handle, Control) {
+    let (commands, incoming) = mpsc::channel(COMMANDS);
+    let (changes, _) = broadcast::channel(CHANGES);
+    let last = Last::default();
+    let asking = Arc::default();
+    let handle = Handle { commands, changes: changes.clone(), last: Arc::clone(&last), asking };
+    (handle, Control { commands: incoming, changes, last })
+}
+
+impl Control {
+    /// Tells everybody who listens.
+    pub fn tell(&self, change: Change) {
+        // A description made before the news is none any more. No listener is no error.
+        let mut described = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        described.news += 1;
+        described.last = None;
+        drop(described);
+        let _ = self.changes.send(change);
+    }
+}
+
+impl Handle {
+    /// Returns news from here on.
+    #[must_use]
+    pub fn changes(&self) -> broadcast::Receiver<Change> {
+        self.changes.subscribe()
+    }
+
+    /// Says how everything is, at most [`FRESH`] ago.
+    ///
+    /// # Errors
+    /// `Failed` if the network is stopping, `Busy` if too many orders wait.
+    pub async fn describe(&self) -> Result<Arc<Network>, Error> {
+        if let Ok(network) = self.fresh() {
+            return Ok(network);
+        }
+        let _asking = self.asking.lock().await;
+        let news = match self.fresh() {
+            Ok(network) => return Ok(network),
+            Err(news) => news,
+        };
+        let network = Arc::new(self.order(Command::Describe).await?);
+        let mut described = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        if described.news == news {
+            described.last = Some((Instant::now(), Arc::clone(&network)));
+        }
+        drop(described);
+        Ok(network)
+    }
+
+    /// The last description if it still serves, or else how much news there was.
+    fn fresh(&self) -> Result<Arc<Network>, u64> {
+        let described = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        match &described.last {
+            Some((made, network)) if made.elapsed() < FRESH => Ok(Arc::clone(network)),
+            _ => Err(described.news),
+        }
+    }
+
+    /// Gives an order and waits for its outcome.
+    ///
+    /// # Errors
+    /// What the order comes to; `Failed` if the network is stopping, `Busy` if too many orders wait.
+    pub async fn order<T>(&self, command: impl FnOnce(Reply<T>) -> Command) -> Result<T, Error> {
+        let stopping = || Error::Failed("the network is stopping".to_owned());
+        let (reply, outcome) = oneshot::channel();
+        self.commands.try_send(command(reply)).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => Error::Busy("too many requests wait already".to_owned()),
+            mpsc::error::TrySendError::Closed(_) => stopping(),
+        })?;
+        outcome.await.map_err(|_| stopping())?
+    }
+}
