@@ -152,6 +152,24 @@ fn a_ping_is_lost_after_a_time_that_the_link_explains_and_counts_only_if_it_left
 }
 
 #[test]
+fn a_ping_that_the_link_refuses_is_lost_at_once_and_says_nothing_of_the_way() {
+    let mut world = established();
+    let (key, now) = (peer(&world), world.now);
+    let node = &mut world.nodes[0];
+    let token = node.ping(&key, 56, now).unwrap();
+    node.handle_link(LINK, LinkEvent::Room(1), now);
+    let refused = node.poll_transmit(now).unwrap().token;
+    let reason = Refusal::QueueFull;
+    node.handle_link(LINK, LinkEvent::Refused { token: refused, reason }, now);
+    assert_eq!(node.poll_event(), None, "it will be tried again");
+    node.handle_link(LINK, LinkEvent::Room(1), now);
+    let refused = node.poll_transmit(now).unwrap().token;
+    node.handle_link(LINK, LinkEvent::Refused { token: refused, reason: Refusal::TooLarge }, now);
+    assert_eq!(node.poll_event(), Some(Event::PingLost { token }));
+    assert_eq!(node.snapshot(now).peers[0].loss, Some(0.0), "of the handshake");
+}
+
+#[test]
 fn a_ping_to_a_peer_that_is_away_is_lost_and_no_unreachable_comes_of_it() {
     let mut world = World::new(&Setup::default());
     world.lose = Box::new(|_| true);

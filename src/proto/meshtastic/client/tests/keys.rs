@@ -228,3 +228,17 @@ fn contacts_given_while_the_radio_is_away_are_taught_when_it_is_there() {
     bench.connect(&knows_nobody());
     assert_eq!(handed_over(&mut bench), [(PEER, KEY.to_vec())]);
 }
+
+#[test]
+fn a_contact_that_the_radio_told_of_before_it_was_one_is_not_asked() {
+    let mut bench = Bench::new(ClientConfig::default());
+    bench.client.handle_connected(Transport::Tcp, bench.now);
+    let nonce = bench.nonce();
+    for message in knows(&KEY).messages() {
+        bench.feed(message);
+    }
+    bench.client.set_contacts(vec![Contact { node: PEER, public_key: None }], bench.now);
+    bench.feed(Variant::ConfigCompleteId(nonce));
+    assert!(bench.packets().is_empty());
+    assert_eq!(bench.client.status().peers[0].1.key, KeyState::Known(KEY));
+}
