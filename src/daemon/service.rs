@@ -181,7 +181,10 @@ impl Place {
         };
         // Who may send to a name's owner may also send to all that queue for it: one rule of the policy covers every
         // network. It must be so before anybody can find us by our own name.
-        connection.request_name_with_flags(BUS_NAME, RequestNameFlags::empty()).await.with_context(forbidden)?;
+        connection
+            .request_name_with_flags(BUS_NAME, RequestNameFlags::empty())
+            .await
+            .with_context(forbidden)?;
         let own = connection.request_name_with_flags(name.as_str(), RequestNameFlags::DO_NOT_QUEUE).await;
         match own {
             Ok(RequestNameReply::PrimaryOwner | RequestNameReply::AlreadyOwner) => Ok(()),
