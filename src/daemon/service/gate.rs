@@ -99,21 +99,20 @@ pub fn over(stream: tokio::net::UnixStream) -> (Builder<'static>, Refusals) {
     (Builder::socket(Socket::new(stream, gate)), Refusals(waiting))
 }
 
-/// Prepares a connection to the system bus, which is where `DBUS_SYSTEM_BUS_ADDRESS` says, if it does.
+/// Prepares a connection to the bus at this address.
 ///
 /// # Errors
-/// If there is none, or its address is not that of a Unix socket.
-pub async fn system() -> anyhow::Result<(Builder<'static>, Refusals)> {
-    let address = zbus::Address::system().context("no address of the system bus")?;
+/// If there is none, or the address is not that of a Unix socket.
+pub async fn to(address: &zbus::Address) -> anyhow::Result<(Builder<'static>, Refusals)> {
     let Transport::Unix(unix) = address.transport() else {
-        bail!("the system bus is at {address}, which is no Unix socket");
+        bail!("the bus is at {address}, which is no Unix socket");
     };
     let stream = match unix.path() {
         UnixSocket::File(path) => tokio::net::UnixStream::connect(path).await,
         UnixSocket::Abstract(name) => connect_abstract(name.as_encoded_bytes()),
-        _ => bail!("the system bus is at {address}, which is no Unix socket"),
+        _ => bail!("the bus is at {address}, which is no Unix socket"),
     };
-    Ok(over(stream.with_context(|| format!("no system bus at {address}; is dbus running?"))?))
+    Ok(over(stream.with_context(|| format!("no bus at {address}; is dbus running?"))?))
 }
 
 fn connect_abstract(name: &[u8]) -> std::io::Result<tokio::net::UnixStream> {

@@ -1,6 +1,7 @@
 //! The daemon's objects on D-Bus, as a client finds them.
 
 mod bounds;
+mod bus;
 mod errors;
 mod fake;
 mod members;
