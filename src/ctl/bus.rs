@@ -12,13 +12,11 @@ use zbus::proxy::{CacheProperties, MethodFlags};
 use zbus::{Connection, Proxy};
 
 use crate::command::OneNetwork;
+use crate::conf;
 use crate::context::Context;
 use crate::error::Error;
 use crate::exit::Exit;
 use crate::systemd::{self, ManagerProxy};
-
-/// Where configurations are.
-pub(crate) const CONFIG_DIR: &str = "/etc/meshnet";
 
 /// How long a daemon may take to answer what it knows by heart.
 pub(crate) const ANSWER: Duration = Duration::from_secs(5);
@@ -101,7 +99,7 @@ impl Bus {
     /// those are known also to users who may not look into the directory of the configurations.
     async fn units(&self) -> BTreeMap<Instance, Presence> {
         let mut networks: BTreeMap<Instance, Presence> = BTreeMap::new();
-        for name in configured(Path::new(CONFIG_DIR)) {
+        for name in conf::networks(Path::new(conf::DIR)) {
             networks.entry(name).or_default().configured = true;
         }
         let Ok(manager) = self.manager().await else { return networks };
@@ -289,14 +287,6 @@ fn bus_trouble(error: &zbus::Error, object: &str) -> Error {
     }
 }
 
-/// The networks that have a configuration file in this directory, as far as it can be read.
-fn configured(directory: &Path) -> Vec<Instance> {
-    let Ok(entries) = std::fs::read_dir(directory) else { return Vec::new() };
-    let name =
-        |entry: std::fs::DirEntry| Instance::new(entry.file_name().to_str()?.strip_suffix(".conf")?).ok();
-    entries.filter_map(Result::ok).filter_map(name).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -318,15 +308,5 @@ mod tests {
             let shown = format!("{error:?}");
             assert_eq!(trouble(&error, "mesh0").exit(), exit, "{shown}");
         }
-    }
-
-    #[test]
-    fn only_files_with_a_networks_name_are_networks() {
-        let directory = tempfile::tempdir().unwrap();
-        for name in ["mesh0.conf", "mesh1.conf~", "README", "Big.conf", "mesh0.key"] {
-            std::fs::write(directory.path().join(name), "").unwrap();
-        }
-        assert_eq!(configured(directory.path()), [Instance::new("mesh0").unwrap()]);
-        assert_eq!(configured(&directory.path().join("none")), []);
     }
 }

@@ -18,6 +18,7 @@ mod peer;
 mod ping;
 mod pubkey;
 mod service;
+mod setup;
 mod show;
 mod status;
 mod top;

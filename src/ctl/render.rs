@@ -4,6 +4,7 @@ pub(crate) mod json;
 pub(crate) mod network;
 pub(crate) mod output;
 pub(crate) mod overview;
+pub(crate) mod qr;
 pub(crate) mod style;
 pub(crate) mod table;
 pub(crate) mod units;

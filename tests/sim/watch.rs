@@ -4,7 +4,11 @@
 //! - No counter is used twice under one key.
 //! - No radio sends more in any hour than its region's law allows.
 //! - Every packet that a host handed in was sent, is counted as dropped, or waits; what waits is bounded.
+//! - A host gets nothing from a station that is none of its node's peers.
+//! - A ping of a node's has one outcome, and no host gets its answer.
 //! - A machine wakes for reasons that are known.
+
+mod pings;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt::Write as _;
@@ -18,6 +22,7 @@ use meshnet_proto::meshtastic::airtime::Region;
 use meshnet_proto::v1::wire::Datagram;
 use meshnet_radiosim::LedgerEntry;
 
+use self::pings::{Pings, Seen};
 use crate::packet::{self, Kind};
 use crate::station::{Did, Station};
 use crate::world::{Plan, address, num};
@@ -34,6 +39,7 @@ const REASONS: &[&str] = &[
     "expiry",
     "airtime",
     "acknowledgement",
+    "ping",
     "radio wakes",
     "radio configuration",
     "radio queue",
@@ -141,6 +147,9 @@ pub struct Watch {
     /// Stations whose daemon lost its state: their symmetric peers' packets may come again.
     forgetful: BTreeSet<usize>,
     symmetric: BTreeSet<(usize, usize)>,
+    /// Stations, and others that are not, or not reachable as, their peers.
+    strangers: BTreeSet<(usize, usize)>,
+    pings: Pings,
     tools: Vec<bool>,
     counters: BTreeMap<(usize, usize), Counters>,
     laws: Vec<Law>,
@@ -167,6 +176,8 @@ impl Watch {
             refusals: BTreeMap::new(),
             forgetful: BTreeSet::new(),
             symmetric: symmetric.collect(),
+            strangers: BTreeSet::new(),
+            pings: Pings::default(),
             tools: plan.stations.iter().map(|station| station.tool).collect(),
             counters: BTreeMap::new(),
             laws: (0..count).map(|_| Law::default()).collect(),
@@ -202,6 +213,26 @@ impl Watch {
     /// A daemon lost its state.
     pub fn handle_lost_state(&mut self, at: usize) {
         self.forgetful.insert(at);
+    }
+
+    /// From here on `other` is a peer of a station's, or is not.
+    pub fn handle_peer(&mut self, at: usize, other: usize, is_peer: bool) {
+        if is_peer {
+            self.strangers.remove(&(at, other));
+        } else {
+            self.strangers.insert((at, other));
+        }
+    }
+
+    /// A station's link is another one: what it knew of the air is gone.
+    pub fn handle_new_link(&mut self, at: usize, now: Instant) {
+        self.note(now, format!("{at}: another link"));
+        self.laws[at].daemon_forgot = Some((now - self.start).as_secs_f64());
+    }
+
+    /// A node pings another's host.
+    pub fn handle_ping(&mut self, at: usize, life: u64, token: u64, to: usize, now: Instant) {
+        self.pings.handle_sent(at, life, token, to, now);
     }
 
     /// A radio resets.
@@ -256,11 +287,24 @@ impl Watch {
         (is_fresh && ping.kind == Kind::Ping && ping.to == Some(at)).then_some((ping.from, ping.data))
     }
 
-    /// Looks at what a station did.
+    /// Looks at what a station did. Returns what its host answers by itself to a ping of another's node, and to whom.
     ///
     /// # Errors
     /// If it must not.
-    pub fn handle(&mut self, at: usize, station: &Station, did: &Did, now: Instant) -> Result<(), String> {
+    pub fn handle(
+        &mut self,
+        at: usize,
+        station: &Station,
+        did: &Did,
+        now: Instant,
+    ) -> Result<Option<(usize, Vec<u8>)>, String> {
+        if let Did::Delivered(frame) = did {
+            return self.delivered(at, station, frame, now);
+        }
+        self.look(at, station, did, now).map(|()| None)
+    }
+
+    fn look(&mut self, at: usize, station: &Station, did: &Did, now: Instant) -> Result<(), String> {
         match did {
             Did::Sent(transmit) => {
                 self.datagrams += 1;
@@ -286,10 +330,10 @@ impl Watch {
                 self.note_handshake(at, *from, payload);
                 Ok(())
             }
-            Did::Delivered(frame) => self.delivered(at, station, frame, now),
+            Did::Delivered(_) => Ok(()),
             Did::Event(event) => {
                 self.note(now, format!("{at}: {event:?}"));
-                Ok(())
+                self.pings.handle_event(at, station.lives, event)
             }
             Did::Link(event) => {
                 if let LinkEvent::Refused { reason, .. } = event {
@@ -347,17 +391,36 @@ impl Watch {
     }
 
     /// A host gets a frame.
-    fn delivered(&mut self, at: usize, station: &Station, frame: &[u8], now: Instant) -> Result<(), String> {
+    fn delivered(
+        &mut self,
+        at: usize,
+        station: &Station,
+        frame: &[u8],
+        now: Instant,
+    ) -> Result<Option<(usize, Vec<u8>)>, String> {
         let Ok(parsed) = Frame::parse(frame) else { return Err(format!("host {at} gets what is no frame")) };
         let Inner::Ip(inner) = parsed.inner else {
             self.note(now, format!("{at} gets a frame of the link"));
-            return Ok(());
+            return Ok(None);
         };
         if Some(parsed.destination) != station.mac() {
             return Err(format!("host {at} gets a frame for another MAC address"));
         }
         if let Some(quoted) = packet::unreachable(inner.bytes) {
-            return self.refused(at, quoted, now);
+            return self.refused(at, quoted, now).map(|()| None);
+        }
+        let from =
+            (0..self.laws.len()).find(|station| std::net::IpAddr::from(address(*station)) == inner.source);
+        if let Some(from) = from.filter(|from| self.strangers.contains(&(at, *from))) {
+            return Err(format!("host {at} gets a packet of {from}, which is no peer of its node's"));
+        }
+        match (self.pings.look(at, station.lives, &inner)?, from) {
+            (Seen::Request, Some(from)) => {
+                self.note(now, format!("{at} is pinged by the node of {from}"));
+                return Ok(Some((from, pings::answer(inner.bytes))));
+            }
+            (Seen::Stale, _) => return Ok(None),
+            (Seen::Other | Seen::Request, _) => {}
         }
         let number = packet::number(inner.bytes).unwrap_or(u16::MAX);
         self.note(now, format!("{at} gets #{number}"));
@@ -376,7 +439,7 @@ impl Watch {
         if again && !by_nature {
             return Err(format!("host {at} gets packet {number} twice"));
         }
-        Ok(())
+        Ok(None)
     }
 
     fn refused(&mut self, at: usize, quoted: u16, now: Instant) -> Result<(), String> {
@@ -437,7 +500,24 @@ impl Watch {
     ///
     /// # Errors
     /// If a packet is missing, or too much waits.
-    pub fn audit(&self, at: usize, handed: u64, snapshot: &Snapshot) -> Result<(), String> {
+    pub fn audit(
+        &self,
+        at: usize,
+        station: &Station,
+        snapshot: &Snapshot,
+        now: Instant,
+    ) -> Result<(), String> {
+        self.pings.audit(at, station.lives, now)?;
+        for (reason, total) in &snapshot.drops {
+            let of_peers: u64 = snapshot.peers.iter().filter_map(|peer| peer.drops.get(reason)).sum();
+            if of_peers > *total {
+                return Err(format!("station {at} dropped {total} for {reason:?}, {of_peers} of its peers'"));
+            }
+        }
+        self.audit_packets(at, station, snapshot)
+    }
+
+    fn audit_packets(&self, at: usize, station: &Station, snapshot: &Snapshot) -> Result<(), String> {
         use DropReason as D;
         const BEFORE: [DropReason; 9] = [
             D::MalformedFrame,
@@ -451,8 +531,8 @@ impl Watch {
             D::AckSuperseded,
         ];
         /// These also count what was sealed already, or what came from a link.
-        const PERHAPS: [DropReason; 6] =
-            [D::NoPath, D::QueueOverflow, D::Expired, D::LinkDown, D::Refused, D::NoSession];
+        const PERHAPS: [DropReason; 7] =
+            [D::NoPath, D::QueueOverflow, D::Expired, D::LinkDown, D::Refused, D::NoSession, D::PeerRemoved];
         let sum = |reasons: &[DropReason]| -> u64 {
             reasons.iter().map(|reason| snapshot.drops.get(reason).copied().unwrap_or(0)).sum()
         };
@@ -461,7 +541,9 @@ impl Watch {
         if snapshot.peers.iter().any(|peer| peer.waiting > 32) || queued > 256 {
             return Err(format!("{waiting} frames wait for peers and {queued} for the link at {at}"));
         }
+        let handed = station.handed;
         let sent: u64 = snapshot.peers.iter().map(|peer| peer.sent.packets).sum();
+        let sent = sent + station.sent_to_removed;
         let known = sent + sum(&BEFORE);
         let held = u64::try_from(waiting + queued).unwrap_or(u64::MAX);
         if known > handed || handed > known + held + sum(&PERHAPS) {

@@ -10,7 +10,8 @@ use meshnet_bus::names::Instance;
 use serde::Serialize;
 
 use super::{OneNetwork, Waiting};
-use crate::bus::{self, Bus, CONFIG_DIR};
+use crate::bus::{self, Bus};
+use crate::conf;
 use crate::context::Context;
 use crate::error::Error;
 use crate::exit::Exit;
@@ -139,7 +140,7 @@ async fn carry_out(plan: &Plan<'_>, context: &Context) -> Result<Outcome, Error>
     let bus = Bus::connect().await?;
     let name = bus.choose(plan.network, context).await?;
     let wants_it = plan.enable == Some(true) || plan.order == Some(Order::Start);
-    if wants_it && lacks_configuration(Path::new(CONFIG_DIR), &name) {
+    if wants_it && lacks_configuration(Path::new(conf::DIR), &name) {
         return Err(bus::no_such_network(&name));
     }
     let units = Units::new(&bus).await?;
