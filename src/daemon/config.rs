@@ -90,6 +90,15 @@ pub struct Peer {
 }
 
 impl Config {
+    /// Returns the private key's own file, if it has one; `dir` is where the configuration is.
+    #[must_use]
+    pub fn key_file(&self, dir: &std::path::Path) -> Option<PathBuf> {
+        match &self.key {
+            KeySource::File { path, .. } => Some(dir.join(path)),
+            KeySource::Inline(_) | KeySource::Credential => None,
+        }
+    }
+
     /// Returns what the core is told, given the private key that [`load()`] found.
     #[must_use]
     pub fn core(&self, private_key: PrivateKey) -> meshnet_proto::config::Config {

@@ -38,17 +38,13 @@ use crate::control::{Change, Control, Handle};
 use crate::link::FromLink;
 use crate::netlink::{Interface, InterfaceEvent, Settings};
 use crate::peers::Roster;
-use crate::service::{self, log_control};
+use crate::service;
 use crate::status::{self, Identity};
 use crate::systemd::Supervisor;
-use crate::{files, log, tap};
+use crate::{catalog, files, tap};
 
 /// How many packets one source may bring, or the core may emit, before the others get their turn.
 const BATCH: usize = 32;
-
-/// The log, as the bus controls it.
-const LOG: log_control::Log =
-    log_control::Log { level: log::level, set_level: log::set_level, target: "console" };
 
 /// All that a network needs, opened while the daemon still could.
 pub struct Parts {
@@ -206,7 +202,7 @@ impl Instance {
     ) -> anyhow::Result<()> {
         let mut starting = pin!(async {
             match bus_name {
-                Some(name) => service::start(&name, handle, LOG).await.map(Some),
+                Some(name) => service::start(&name, handle).await.map(Some),
                 None => Ok(None),
             }
         });
@@ -261,6 +257,7 @@ impl Instance {
         match event.context("the netlink helper has ended")? {
             InterfaceEvent::Down => {
                 warn!(
+                    message_id = catalog::INTERFACE_TAKEN,
                     interface = self.config.tap_name,
                     "somebody took the interface down: no traffic until it is up"
                 );
@@ -271,7 +268,10 @@ impl Instance {
                 self.tap_is_up = true;
             }
             InterfaceEvent::Broken(error) => bail!("the interface is up again, but {error}"),
-            InterfaceEvent::Removed => bail!("somebody removed the interface {}", self.config.tap_name),
+            InterfaceEvent::Removed => {
+                error!(message_id = catalog::INTERFACE_TAKEN, "somebody removed the interface");
+                bail!("somebody removed the interface {}", self.config.tap_name)
+            }
         }
         Ok(())
     }

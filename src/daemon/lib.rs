@@ -4,6 +4,7 @@
 //! and then runs one [`instance`]: the task that owns the protocol core and talks to the [`link`] drivers.
 
 mod alarm;
+pub mod catalog;
 pub mod cli;
 pub mod config;
 pub mod control;
@@ -18,3 +19,4 @@ pub mod service;
 pub mod status;
 pub mod systemd;
 pub mod tap;
+pub mod wall;

@@ -21,7 +21,7 @@ impl World {
     ///
     /// # Panics
     /// If it is not taken.
-    pub fn set_peer(&mut self, at: usize, other: usize, peer: PeerConfig) {
+    pub fn set_peer(&mut self, at: usize, other: usize, peer: &PeerConfig) {
         self.watch.handle_peer(at, other, !peer.allowed_ips.is_empty() && !peer.endpoints.is_empty());
         if let Err(error) = self.stations[at].set_peer(peer, self.now) {
             self.fail(&format!("station {at} does not take its peer {other}: {error}"));
@@ -32,7 +32,7 @@ impl World {
     /// Gives a station the peer that it has by the plan.
     pub fn restore_peer(&mut self, at: usize, other: usize) {
         let planned = self.plan.peer(at, other);
-        self.set_peer(at, other, planned);
+        self.set_peer(at, other, &planned);
     }
 
     /// A station's link is removed, and its radio becomes another one.
@@ -85,7 +85,7 @@ pub fn tell(world: &mut World, script: &mut Script<'_>, at: usize, other: usize)
             let here = LinkAddr::radio(num(other));
             let choices = [vec![], vec![elsewhere], vec![elsewhere, here], vec![here, elsewhere]];
             let endpoints = choices[script.below(choices.len())].clone();
-            world.set_peer(at, other, PeerConfig { endpoints, ..planned });
+            world.set_peer(at, other, &PeerConfig { endpoints, ..planned });
         }
         6 => {
             story(world, "other addresses of");
@@ -97,12 +97,12 @@ pub fn tell(world: &mut World, script: &mut Script<'_>, at: usize, other: usize)
                 .any(|peer| peer.public_key != planned.public_key && peer.allowed_ips.contains(&more));
             let allowed_ips =
                 if script.once_in(2) || taken { vec![] } else { vec![planned.allowed_ips[0], more] };
-            world.set_peer(at, other, PeerConfig { allowed_ips, ..planned });
+            world.set_peer(at, other, &PeerConfig { allowed_ips, ..planned });
         }
         _ => {
             story(world, "another secret with");
             let secret = PresharedKey::from_bytes([0xee; 32]);
-            world.set_peer(at, other, PeerConfig { preshared_key: Some(secret), ..planned });
+            world.set_peer(at, other, &PeerConfig { preshared_key: Some(secret), ..planned });
         }
     }
 }

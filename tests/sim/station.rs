@@ -162,7 +162,7 @@ impl Station {
     ///
     /// # Errors
     /// If the daemon does not take it.
-    pub fn set_peer(&mut self, peer: PeerConfig, now: Instant) -> Result<(), ConfigError> {
+    pub fn set_peer(&mut self, peer: &PeerConfig, now: Instant) -> Result<(), ConfigError> {
         let known = self.config.peers.iter_mut().find(|known| known.public_key == peer.public_key);
         let is_new = known.is_none();
         match known {
@@ -171,9 +171,9 @@ impl Station {
         }
         if let Some(Running { daemon: Daemon::Ours { node, .. }, client, .. }) = &mut self.running {
             if is_new {
-                node.add_peer(&peer, now)?
+                node.add_peer(peer, now)?;
             } else {
-                node.set_peer(&peer, now)?
+                node.set_peer(peer, now)?;
             }
             client.set_contacts(contacts(&self.config), now);
         }

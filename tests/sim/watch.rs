@@ -8,20 +8,21 @@
 //! - A ping of a node's has one outcome, and no host gets its answer.
 //! - A machine wakes for reasons that are known.
 
+mod audit;
+mod law;
 mod pings;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt::Write as _;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use meshnet_proto::config::PeerMode;
-use meshnet_proto::event::{DropReason, Snapshot};
 use meshnet_proto::frame::{Frame, Inner, protocol};
 use meshnet_proto::link::{LinkAddr, LinkEvent};
 use meshnet_proto::meshtastic::airtime::Region;
 use meshnet_proto::v1::wire::Datagram;
-use meshnet_radiosim::LedgerEntry;
 
+use self::law::Law;
 use self::pings::{Pings, Seen};
 use crate::packet::{self, Kind};
 use crate::station::{Did, Station};
@@ -52,10 +53,6 @@ const REASONS: &[&str] = &[
 const FLOW: usize = 4000;
 /// Datagrams that are kept for those who would replay them.
 const RECORDED: usize = 256;
-const HOUR: f64 = 3600.0;
-/// Packets that a radio may have queued when it finds its hour spent.
-const QUEUED: f64 = 4.0;
-
 /// A packet of a host's.
 #[derive(Debug, Clone)]
 pub struct Packet {
@@ -93,37 +90,6 @@ struct Counters {
     handshakes: usize,
     /// What was sealed with each counter, by its start.
     used: BTreeMap<u64, BTreeSet<Vec<u8>>>,
-}
-
-/// The air that a radio used within the last hour.
-#[derive(Debug, Default)]
-struct Law {
-    sent: VecDeque<Sent>,
-    sum: f64,
-    own: f64,
-    /// When the radio, and when the daemon, last forgot what was sent.
-    radio_forgot: Option<f64>,
-    daemon_forgot: Option<f64>,
-}
-
-/// A transmission: its start in seconds, its air, and that again if the packet was the radio's own or its host's.
-#[derive(Debug, Clone, Copy)]
-struct Sent {
-    time: f64,
-    air: f64,
-    own: f64,
-}
-
-impl Law {
-    /// Takes a transmission that ended now, and forgets those before the last hour.
-    fn push(&mut self, sent: Sent, now: f64) {
-        self.sent.push_back(sent);
-        (self.sum, self.own) = (self.sum + sent.air, self.own + sent.own);
-        while let Some(old) = self.sent.front().copied().filter(|old| old.time + HOUR < now) {
-            (self.sum, self.own) = (self.sum - old.air, self.own - old.own);
-            self.sent.pop_front();
-        }
-    }
 }
 
 /// See the module's introduction.
@@ -451,108 +417,6 @@ impl Watch {
             }
             _ => Err(format!("host {at} is told that packet {quoted} goes nowhere, which it never sent")),
         }
-    }
-
-    /// A radio has sent.
-    ///
-    /// # Errors
-    /// If it broke the law.
-    pub fn handle_transmission(&mut self, entry: &LedgerEntry) -> Result<(), String> {
-        let at = station_of(entry.sender.0).ok_or("a radio of nobody's sends")?;
-        let line = format!(
-            "   air: {} → {} {:?} {} bytes, {:.0} ms, heard by {:?}",
-            entry.sender,
-            entry.to,
-            entry.kind,
-            entry.bytes,
-            entry.airtime_ms,
-            entry.delivered.len()
-        );
-        let when = self.start + Duration::from_secs_f64(entry.time);
-        self.note(when, line);
-        self.relayed += u64::from(entry.kind == meshnet_radiosim::Kind::Relay);
-        let law = &mut self.laws[at];
-        let (air, end) = (entry.airtime_ms / 1000.0, entry.time + entry.airtime_ms / 1000.0);
-        let own = if entry.from == entry.sender { air } else { 0.0 };
-        law.push(Sent { time: entry.time, air, own }, end);
-        let lately = |at: Option<f64>| at.is_some_and(|at| at + HOUR > end && at > 0.0);
-        // Each of the two remembers for the other, unless both forgot within the hour; the tool keeps no account.
-        let excused =
-            self.duty >= 1.0 || self.tools[at] || lately(law.radio_forgot) && lately(law.daemon_forgot);
-        let limit = self.duty * HOUR;
-        // What it relays for others is the radio's business, and it looks at its account before it queues a packet.
-        if !excused && (law.own > limit || law.sum > limit + QUEUED * air) {
-            return Err(format!(
-                "radio {at} sent for {:.1} s within an hour, {:.1} s its own",
-                law.sum, law.own
-            ));
-        }
-        Ok(())
-    }
-
-    /// Returns how long a station's radio sent within the last hour, as of its last transmission.
-    #[must_use]
-    pub fn sent_in_hour(&self, at: usize) -> f64 {
-        self.laws[at].sum
-    }
-
-    /// Checks a node's account.
-    ///
-    /// # Errors
-    /// If a packet is missing, or too much waits.
-    pub fn audit(
-        &self,
-        at: usize,
-        station: &Station,
-        snapshot: &Snapshot,
-        now: Instant,
-    ) -> Result<(), String> {
-        self.pings.audit(at, station.lives, now)?;
-        for (reason, total) in &snapshot.drops {
-            let of_peers: u64 = snapshot.peers.iter().filter_map(|peer| peer.drops.get(reason)).sum();
-            if of_peers > *total {
-                return Err(format!("station {at} dropped {total} for {reason:?}, {of_peers} of its peers'"));
-            }
-        }
-        self.audit_packets(at, station, snapshot)
-    }
-
-    fn audit_packets(&self, at: usize, station: &Station, snapshot: &Snapshot) -> Result<(), String> {
-        use DropReason as D;
-        const BEFORE: [DropReason; 9] = [
-            D::MalformedFrame,
-            D::Noise,
-            D::NoRoute,
-            D::TooBig,
-            D::HandshakeBacklog,
-            D::HandshakeTimeout,
-            D::Unresolved,
-            D::TcpDuplicate,
-            D::AckSuperseded,
-        ];
-        /// These also count what was sealed already, or what came from a link.
-        const PERHAPS: [DropReason; 7] =
-            [D::NoPath, D::QueueOverflow, D::Expired, D::LinkDown, D::Refused, D::NoSession, D::PeerRemoved];
-        let sum = |reasons: &[DropReason]| -> u64 {
-            reasons.iter().map(|reason| snapshot.drops.get(reason).copied().unwrap_or(0)).sum()
-        };
-        let waiting: usize = snapshot.peers.iter().map(|peer| peer.waiting).sum();
-        let queued: usize = snapshot.links.iter().flat_map(|link| link.queued.values()).sum();
-        if snapshot.peers.iter().any(|peer| peer.waiting > 32) || queued > 256 {
-            return Err(format!("{waiting} frames wait for peers and {queued} for the link at {at}"));
-        }
-        let handed = station.handed;
-        let sent: u64 = snapshot.peers.iter().map(|peer| peer.sent.packets).sum();
-        let sent = sent + station.sent_to_removed;
-        let known = sent + sum(&BEFORE);
-        let held = u64::try_from(waiting + queued).unwrap_or(u64::MAX);
-        if known > handed || handed > known + held + sum(&PERHAPS) {
-            return Err(format!(
-                "station {at}: {handed} packets handed in, {sent} sent, {held} wait, drops {:?}",
-                snapshot.drops
-            ));
-        }
-        Ok(())
     }
 
     /// Writes down what happened lately.

@@ -10,6 +10,7 @@ use meshnet_proto::config::PeerConfig;
 use tracing::{error, info, warn};
 
 use super::Instance;
+use crate::catalog;
 use crate::config::{Config, Severity};
 use crate::control::Change;
 use crate::netlink::Settings;
@@ -26,7 +27,7 @@ impl Instance {
         match &self.reload_failure {
             None => info!(interface = self.config.tap_name, "the configuration is read again"),
             Some(failure) => {
-                error!(interface = self.config.tap_name, "the configuration stays as it is: {failure}");
+                error!(message_id = catalog::RELOAD_REFUSED, "the configuration stays as it is: {failure}");
             }
         }
         self.note_change();

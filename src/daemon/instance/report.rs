@@ -8,6 +8,7 @@ use meshnet_proto::link::{Airtime, LinkEvent, LinkId};
 use tracing::{debug, info, warn};
 
 use super::Instance;
+use crate::catalog;
 use crate::control::Change;
 
 impl Instance {
@@ -30,11 +31,17 @@ impl Instance {
             Event::PeerDown { peer } => info!(peer = self.peer_name(peer), "peer is disconnected"),
             Event::Rekeyed { peer } => debug!(peer = self.peer_name(peer), "new keys"),
             Event::HandshakeTimedOut { peer, attempts } => {
-                info!(peer = self.peer_name(peer), attempts, "peer does not answer");
+                info!(
+                    message_id = catalog::PEER_SILENT,
+                    peer = self.peer_name(peer),
+                    attempts,
+                    "peer does not answer"
+                );
             }
             Event::HandshakeRefused { peer } => {
                 let peer = self.peer_name(peer);
                 warn!(
+                    message_id = catalog::HANDSHAKE_REFUSED,
                     peer,
                     "handshake does not authenticate: does that radio's host have another key than configured?"
                 );
@@ -42,6 +49,7 @@ impl Instance {
             Event::AirtimeExhausted { link, until } => {
                 let minutes = until.saturating_duration_since(now).as_secs().div_ceil(60);
                 warn!(
+                    message_id = catalog::AIRTIME_SPENT,
                     link = self.link_name(*link),
                     "the hour's airtime is spent: bulk traffic waits {minutes} min, and what little is left is for handshakes \
                      and whatever somebody waits for"

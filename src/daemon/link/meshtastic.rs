@@ -16,6 +16,7 @@ use super::stream::Stream;
 use super::supervisor::{Ports, Unwanted};
 use super::{FromLink, Incoming, LinkSpec, LinkStatus};
 use crate::alarm::Alarm;
+use crate::catalog;
 
 /// A radio's message has 512 bytes; several may have come since the last look.
 const READ_BUFFER: usize = 4096;
@@ -263,9 +264,10 @@ impl Driver {
 }
 
 fn log(notice: &Notice) {
+    let id = catalog::of(notice);
     match notice.severity() {
-        Severity::Debug => debug!("{notice}"),
-        Severity::Info => info!("{notice}"),
-        Severity::Warn => warn!("{notice}"),
+        Severity::Debug => debug!(message_id = id, "{notice}"),
+        Severity::Info => info!(message_id = id, "{notice}"),
+        Severity::Warn => warn!(message_id = id, "{notice}"),
     }
 }

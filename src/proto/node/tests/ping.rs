@@ -23,9 +23,9 @@ fn answer(request: &[u8]) -> Vec<u8> {
     let is_v6 = out[12] == 0x86;
     let body = if is_v6 { 54 } else { 34 };
     if is_v6 {
-        out[22..54].rotate_left(16)
+        out[22..54].rotate_left(16);
     } else {
-        out[26..34].rotate_left(4)
+        out[26..34].rotate_left(4);
     }
     out[body] = if is_v6 { 129 } else { 0 };
     out
