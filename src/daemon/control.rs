@@ -25,8 +25,15 @@ pub const CHANGES: usize = 256;
 /// the core.
 const FRESH: Duration = Duration::from_millis(100);
 
-/// The last description, and when it was made. Held for the time of a copy of an `Arc`.
-type Last = Arc<Mutex<Option<(Instant, Arc<Network>)>>>;
+/// The last description. Held for the time of a copy of an `Arc`.
+type Last = Arc<Mutex<Described>>;
+
+/// A description, and how much news there was when it was asked for: one that news overtook on its way is not kept.
+#[derive(Debug, Default)]
+struct Described {
+    news: u64,
+    last: Option<(Instant, Arc<Network>)>,
+}
 
 /// What a peer is to be; `None` leaves it as it is (or, for a peer that is added, empty).
 #[derive(Debug, Default)]
@@ -96,6 +103,8 @@ pub struct Handle {
     commands: mpsc::Sender<Command>,
     changes: broadcast::Sender<Change>,
     last: Last,
+    /// Held by who asks for a description; others wait, and find the answer.
+    asking: Arc<tokio::sync::Mutex<()>>,
 }
 
 /// The core's task's ends of a [`Handle`]'s channels.
@@ -113,7 +122,8 @@ pub fn channel() -> (Handle, Control) {
     let (commands, incoming) = mpsc::channel(COMMANDS);
     let (changes, _) = broadcast::channel(CHANGES);
     let last = Last::default();
-    let handle = Handle { commands, changes: changes.clone(), last: Arc::clone(&last) };
+    let asking = Arc::default();
+    let handle = Handle { commands, changes: changes.clone(), last: Arc::clone(&last), asking };
     (handle, Control { commands: incoming, changes, last })
 }
 
@@ -121,7 +131,10 @@ impl Control {
     /// Tells everybody who listens.
     pub fn tell(&self, change: Change) {
         // A description made before the news is none any more. No listener is no error.
-        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        let mut described = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        described.news += 1;
+        described.last = None;
+        drop(described);
         let _ = self.changes.send(change);
     }
 }
@@ -138,16 +151,30 @@ impl Handle {
     /// # Errors
     /// `Failed` if the network is stopping, `Busy` if too many orders wait.
     pub async fn describe(&self) -> Result<Arc<Network>, Error> {
-        let last = self.last.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        if let Some((made, network)) = last
-            && made.elapsed() < FRESH
-        {
+        if let Ok(network) = self.fresh() {
             return Ok(network);
         }
+        let _asking = self.asking.lock().await;
+        let news = match self.fresh() {
+            Ok(network) => return Ok(network),
+            Err(news) => news,
+        };
         let network = Arc::new(self.order(Command::Describe).await?);
-        *self.last.lock().unwrap_or_else(PoisonError::into_inner) =
-            Some((Instant::now(), Arc::clone(&network)));
+        let mut described = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        if described.news == news {
+            described.last = Some((Instant::now(), Arc::clone(&network)));
+        }
+        drop(described);
         Ok(network)
+    }
+
+    /// The last description if it still serves, or else how much news there was.
+    fn fresh(&self) -> Result<Arc<Network>, u64> {
+        let described = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        match &described.last {
+            Some((made, network)) if made.elapsed() < FRESH => Ok(Arc::clone(network)),
+            _ => Err(described.news),
+        }
     }
 
     /// Gives an order and waits for its outcome.

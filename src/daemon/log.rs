@@ -17,6 +17,9 @@ use tracing_subscriber::{EnvFilter, Layer as _, Registry, reload};
 /// What the log lets through, once it is started.
 static FILTER: OnceLock<reload::Handle<EnvFilter, Registry>> = OnceLock::new();
 
+/// Where it goes, once it is started.
+static TARGET: OnceLock<&str> = OnceLock::new();
+
 /// That is no level of syslog's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BadLevel;
@@ -38,13 +41,14 @@ pub fn start(filter: &str) -> anyhow::Result<()> {
     let filter =
         EnvFilter::try_new(filter).with_context(|| format!("\"{filter}\" is no log level or filter"))?;
     let (filter, handle) = reload::Layer::new(filter);
-    let to = match journal::Journal::open() {
-        Ok(Some(journal)) => journal.boxed(),
-        _ => to_stderr(),
+    let (to, target) = match journal::Journal::open() {
+        Ok(Some(journal)) => (journal.boxed(), "journal"),
+        _ => (to_stderr(), "console"),
     };
     tracing_subscriber::registry().with(filter).with(to).init();
     // The first start is the one that counts, as it is for the log itself.
     let _ = FILTER.set(handle);
+    let _ = TARGET.set(target);
     std::panic::set_hook(Box::new(|panic| {
         tracing::error!("internal error: {panic}");
         process::abort();
@@ -59,6 +63,12 @@ fn to_stderr() -> Box<dyn tracing_subscriber::Layer<Filtered> + Send + Sync> {
     let layer = layer.fmt_fields(fields::Plain).with_ansi(stderr().is_terminal());
     // The journal stamps each line by itself.
     if std::env::var_os("JOURNAL_STREAM").is_some() { layer.without_time().boxed() } else { layer.boxed() }
+}
+
+/// Returns where the log goes, in LogControl1's words: journal or console.
+#[must_use]
+pub fn target() -> &'static str {
+    TARGET.get().copied().unwrap_or("console")
 }
 
 /// Returns the level of what is logged, in syslog's words: with a filter that tells parts apart, that of its most talkative.

@@ -12,8 +12,9 @@ use meshnet_proto::key::PrivateKey;
 use meshnetd::cli::Arguments;
 use meshnetd::config::{self, Config, ConfigError, Severity, Source};
 use meshnetd::netlink::Settings;
+use meshnetd::peers::Roster;
 use meshnetd::systemd::store;
-use meshnetd::{catalog, files, instance, log, netlink, privilege, tap, wall};
+use meshnetd::{catalog, control, files, instance, log, netlink, privilege, tap, wall};
 
 /// What a wrong configuration ends with (EX_CONFIG of sysexits.h): the unit file has the service manager not try again.
 const EX_CONFIG: u8 = 78;
@@ -97,10 +98,11 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
         files::check_dir(dir)?;
     }
     let (interface, interface_events) = netlink::start(&config.tap_name)?;
-    let allowed = config.peers.iter().flat_map(|peer| peer.core.allowed_ips.iter().copied());
+    let roster = Roster::load(state_dir.join(format!("{}.peers", config.tap_name)), &config.peers)?;
+    let allowed = roster.members().iter().flat_map(|member| member.peer.core.allowed_ips.iter().copied());
     let mac = meshnet_proto::mac_of(&private_key.public());
     let settings = Settings::new(mac, config.mtu, config.addresses.clone(), allowed);
-    interface.configure(settings)?;
+    interface.configure(settings.clone())?;
     privilege::drop_all()?;
     let config_dir = source.file.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let key_dir = config.key_file(config_dir).and_then(|file| file.parent().map(Path::to_owned));
@@ -111,16 +113,21 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
     let state_path = state_dir.join(format!("{}.state", config.tap_name));
     let status_path = runtime_dir.join(format!("{}.status.json", config.tap_name));
     let bus_name = arguments.bus_name();
+    let (handle, control) = control::channel();
     let parts = instance::Parts {
         source,
         bus_name,
         config,
+        roster,
         private_key,
         tap,
         interface,
+        settings,
         interface_events,
         state_path,
         status_path,
+        handle,
+        control,
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("no runtime")?;
     let result = runtime.block_on(instance::run(parts));

@@ -15,7 +15,7 @@ use tracing::{Instrument as _, debug, info_span, warn};
 
 use super::meshtastic::{Driver, Ended};
 use super::stream::Stream;
-use super::{Connect, FromLink, LinkSpec, LinkStatus};
+use super::{Connect, Contact, FromLink, LinkSpec, LinkStatus};
 use crate::catalog;
 
 const FIRST_WAIT: Duration = Duration::from_secs(1);
@@ -31,6 +31,7 @@ pub(super) struct Ports {
     pub(super) link: LinkId,
     pub(super) from_core: mpsc::Receiver<Transmit>,
     pub(super) to_core: mpsc::Sender<FromLink>,
+    pub(super) contacts: watch::Receiver<Vec<Contact>>,
     pub(super) status: watch::Sender<LinkStatus>,
 }
 
