@@ -43,12 +43,14 @@ fn our_crates_use_each_other_only_as_the_architecture_says() -> Result<()> {
     let allowed = [
         ("meshnet-proto", &[][..]),
         ("meshnet-radiosim", &["meshnet-proto"]),
-        ("meshnetd", &["meshnet-proto"]),
-        ("meshctl", &["meshnet-proto"]),
+        ("meshnet-bus", &[]),
+        ("meshnetd", &["meshnet-proto", "meshnet-bus"]),
+        ("meshctl", &["meshnet-proto", "meshnet-bus"]),
         ("xtask", &["meshnet-proto", "meshnet-system"]),
     ];
     let ours = [
         "meshnet-proto",
+        "meshnet-bus",
         "meshnet-radiosim",
         "meshnetd",
         "meshctl",
