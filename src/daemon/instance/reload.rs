@@ -115,15 +115,17 @@ impl Instance {
             .filter(|member| differs(member))
             .map(|member| member.peer.core.clone())
             .collect();
-        // First all let go of what they had: two peers may have swapped an address.
-        let bare = changed.iter().map(|peer| PeerConfig {
-            allowed_ips: Vec::new(),
-            endpoints: Vec::new(),
-            ..before.get(&peer.public_key).map_or_else(|| peer.clone(), |member| member.peer.core.clone())
-        });
-        let bare: Vec<PeerConfig> = bare.collect();
+        // Two peers may have swapped an address: who cannot have it yet lets go of what it had, and is asked again.
+        let waiting: Vec<PeerConfig> =
+            changed.into_iter().filter(|peer| self.node.set_peer(peer, now).is_err()).collect();
+        for peer in &waiting {
+            let held = before.get(&peer.public_key).map_or(peer, |member| &member.peer.core);
+            let bare = PeerConfig { allowed_ips: Vec::new(), endpoints: Vec::new(), ..held.clone() };
+            // Nothing can be in the way of having nothing.
+            let _ = self.node.set_peer(&bare, now);
+        }
         let mut wrong = Vec::new();
-        for peer in bare.iter().chain(&changed) {
+        for peer in &waiting {
             if let Err(error) = self.node.set_peer(peer, now) {
                 wrong.push(error.to_string());
             }
