@@ -89,30 +89,45 @@ impl Bus {
     /// # Errors
     /// If the bus does not answer.
     pub(crate) async fn networks(&self) -> Result<BTreeMap<Instance, Presence>, Error> {
-        let mut networks: BTreeMap<Instance, Presence> = BTreeMap::new();
-        for name in self.running().await? {
+        let (running, units) = tokio::join!(self.running(), self.units());
+        let mut networks = units;
+        for name in running? {
             networks.entry(name).or_default().running = true;
         }
+        Ok(networks)
+    }
+
+    /// What systemd and the disk have of networks. systemd keeps a unit in memory that starts at boot, has started or failed; so
+    /// those are known also to users who may not look into the directory of the configurations.
+    async fn units(&self) -> BTreeMap<Instance, Presence> {
+        let mut networks: BTreeMap<Instance, Presence> = BTreeMap::new();
         for name in configured(Path::new(CONFIG_DIR)) {
             networks.entry(name).or_default().configured = true;
         }
-        if let Ok(manager) = self.manager().await {
-            let patterns = [systemd::PATTERN];
-            for (unit, _, _, active, ..) in
-                manager.list_units_by_patterns(&[], &patterns).await.unwrap_or_default()
+        let Ok(manager) = self.manager().await else { return networks };
+        let listed = manager.list_units_by_patterns(&[], &[systemd::PATTERN]);
+        let Ok(Ok(units)) = tokio::time::timeout(ANSWER, listed).await else { return networks };
+        for (unit, _, load, active, ..) in units {
+            if load == "loaded"
+                && let Some(name) = systemd::instance_of(&unit)
             {
-                if let Some(name) = systemd::instance_of(&unit) {
-                    networks.entry(name).or_default().active = Some(active);
-                }
-            }
-            for (file, state) in manager.list_unit_files_by_patterns(&[], &patterns).await.unwrap_or_default()
-            {
-                if let Some(name) = systemd::instance_of(&file) {
-                    networks.entry(name).or_default().enabled = state.starts_with("enabled");
-                }
+                networks.entry(name).or_default().active = Some(active);
             }
         }
-        Ok(networks)
+        let ask = networks.keys().map(|name| {
+            let (manager, unit) = (&manager, name.unit());
+            async move { self.is_enabled(manager, &unit).await }
+        });
+        let enabled = futures_util::future::join_all(ask).await;
+        for (presence, enabled) in networks.values_mut().zip(enabled) {
+            presence.enabled = enabled;
+        }
+        networks
+    }
+
+    async fn is_enabled(&self, manager: &ManagerProxy<'_>, unit: &str) -> bool {
+        let state = tokio::time::timeout(ANSWER, manager.get_unit_file_state(unit)).await;
+        state.is_ok_and(|state| state.is_ok_and(|state| state.starts_with("enabled")))
     }
 
     /// Returns systemd's manager.
@@ -175,11 +190,15 @@ impl Bus {
             Some(_) => Err(Error::new(Exit::NotRunning, format!("{name} does not run")).hint(format!(
                 "\"meshctl up {name}\" starts it; \"meshctl doctor {name}\" says what is wrong"
             ))),
-            None => Err(Error::new(Exit::NoSuchObject, format!("there is no network {name}")).hint(format!(
-                "\"meshctl init {name}\" makes it; \"meshctl status\" lists those that there are"
-            ))),
+            None => Err(no_such_network(name)),
         }
     }
+}
+
+/// This host has nothing of that name.
+pub(crate) fn no_such_network(name: &Instance) -> Error {
+    Error::new(Exit::NoSuchObject, format!("there is no network {name}"))
+        .hint(format!("\"meshctl init {name}\" makes it; \"meshctl status\" lists those that there are"))
 }
 
 /// Calls a method that polkit guards: it may ask for a password if `--no-ask-password` was not given, and takes as long as

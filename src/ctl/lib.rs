@@ -11,11 +11,15 @@
 pub mod cli;
 pub mod exit;
 
+mod activation;
 mod bus;
 mod command;
 mod completion;
 mod context;
+mod daemon;
 mod error;
+mod find;
+mod journal;
 mod render;
 mod runtime;
 mod systemd;

@@ -38,7 +38,7 @@ use zbus::fdo::{ObjectManager, RequestNameFlags, RequestNameReply};
 use self::authorizer::{Authorizer, Polkit};
 use self::core::Core;
 use self::gate::Refusals;
-use self::log_control::{Log, LogControl};
+use self::log_control::LogControl;
 use self::tree::Tree;
 use crate::control::Handle;
 
@@ -77,13 +77,12 @@ pub async fn serve(
     connection: &Connection,
     handle: Handle,
     authorizer: Arc<dyn Authorizer>,
-    log: Log,
 ) -> anyhow::Result<Served> {
     // What changes from here on is told.
     let news = handle.changes();
     let core = Core::new(handle, authorizer);
     let server = connection.object_server();
-    server.at(log_control::PATH, LogControl::new(core.clone(), log)).await?;
+    server.at(log_control::PATH, LogControl::new(core.clone())).await?;
     let tree = Tree::new(connection, core).await?;
     server.at(ROOT, ObjectManager).await?;
     Ok(Served { _task: Task(tokio::spawn(tree.follow(news))) })
@@ -93,9 +92,9 @@ pub async fn serve(
 ///
 /// # Errors
 /// If there is no bus, another program has the name, or policy forbids it.
-pub async fn start(instance: &Instance, handle: Handle, log: Log) -> anyhow::Result<Service> {
+pub async fn start(instance: &Instance, handle: Handle) -> anyhow::Result<Service> {
     let address = zbus::Address::system().context("no address of the system bus")?;
-    start_at(address, instance, handle, log).await
+    start_at(address, instance, handle).await
 }
 
 /// As [`start`], on the bus at this address.
@@ -106,9 +105,8 @@ pub async fn start_at(
     address: zbus::Address,
     instance: &Instance,
     handle: Handle,
-    log: Log,
 ) -> anyhow::Result<Service> {
-    let place = Place { address, instance: instance.clone(), handle, log };
+    let place = Place { address, instance: instance.clone(), handle };
     let first = place.take().await?;
     Ok(Service { _task: Task(tokio::spawn(place.keep(first))) })
 }
@@ -118,7 +116,6 @@ struct Place {
     address: zbus::Address,
     instance: Instance,
     handle: Handle,
-    log: Log,
 }
 
 /// What holds our place on the bus.
@@ -160,7 +157,7 @@ impl Place {
         // Nobody has a reason to call this one: what is refused there is not answered.
         let (questions, _) = self.attach().await?;
         let authorizer = Arc::new(Polkit::new(&questions).await?);
-        let served = serve(&connection, self.handle.clone(), authorizer, self.log).await?;
+        let served = serve(&connection, self.handle.clone(), authorizer).await?;
         self.take_names(&connection).await?;
         Ok(Presence { connection, questions, _served: served, _refusals: refusals })
     }

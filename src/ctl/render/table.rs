@@ -1,6 +1,7 @@
 //! Columns under headings, as wide as what is in them.
 
 use anstyle::Style;
+use unicode_width::UnicodeWidthStr as _;
 
 use super::style::{self, paint};
 
@@ -33,7 +34,7 @@ impl Cell {
     }
 
     fn width(&self) -> usize {
-        self.text.chars().count()
+        self.text.width()
     }
 }
 

@@ -11,6 +11,8 @@
 //! have lost it: several datagrams that no session opens, or several frames sent and nothing heard for a while. Both are
 //! limited in rate, so that neither forged datagrams nor a silent receiver make us fill the air.
 
+mod attempts;
+mod messages;
 mod provocation;
 mod sessions;
 
@@ -21,13 +23,14 @@ use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng as _, SeedableRng as _};
 use zeroize::Zeroizing;
 
+use self::attempts::Attempts;
 use self::provocation::Provocation;
-use self::sessions::{Live, Offer, OpenedBy, Sessions};
+use self::sessions::{OpenedBy, Sessions};
 use crate::event::{DropReason, SessionState};
-use crate::key::PrivateKey;
+use crate::key::{PresharedKey, PrivateKey};
 use crate::limit::Bucket;
-use crate::v1::handshake::{Attempt, Pair, respond};
-use crate::v1::wire::{Data, Init, Response};
+use crate::v1::handshake::{Attempt, Pair};
+use crate::v1::wire::{Data, Init};
 
 /// A session is renewed at this age (the reference's figure).
 const REKEY_AFTER: Duration = Duration::from_secs(5 * 3600);
@@ -38,20 +41,12 @@ const TRIES: u32 = 5;
 const TRIES_WHEN_AWAY: u32 = 2;
 /// From this try on, reach as far as the link can.
 const FAR_FROM_TRY: u32 = 2;
-/// Attempts whose response may still come, and for how long: a peer with a backlog answers late, and a peer that lets go
-/// of its old session for each init that it answers has then no other.
-const MAX_ATTEMPTS: usize = 8;
-const ATTEMPT_FOR: Duration = Duration::from_secs(300);
 /// Pause after a failed handshake, doubled by each further one.
 const COOLDOWN: Duration = Duration::from_secs(20);
 const MAX_COOLDOWN: Duration = Duration::from_secs(300);
-/// Repetitions of a response to a repeated init.
-const MAX_REPEATS: u8 = 2;
 /// Offers in a row that frames and handshakes of ours wait for though none was proven: a peer in earnest tries a few
 /// times, recordings of its inits come without end.
 const MAX_UNPROVEN: u8 = 3;
-/// Ephemeral keys of answered inits that are remembered.
-const MAX_SEEN: usize = 128;
 /// How many inits of the peer's are answered. The genuine ones come seconds apart.
 const ANSWERS: Bucket = Bucket::new(4, Duration::from_secs(10));
 /// How many responses are looked at, so that one peer's forged ones take no other peer's share of the global limit.
@@ -102,6 +97,8 @@ pub(super) enum Action {
         /// There was none before.
         first: bool,
     },
+    /// An init was answered after this time.
+    Measured(Duration),
     /// The handshake came to nothing: what waits may not stay.
     Failed {
         /// How many inits were sent.
@@ -120,7 +117,7 @@ pub(super) struct Pki {
     /// Whether the peer is a meshnetd, once known.
     kin: Option<bool>,
     sessions: Sessions,
-    attempts: VecDeque<(Attempt, Instant)>,
+    attempts: Attempts,
     handshake: Option<Handshake>,
     cooldown: Option<Instant>,
     failures: u32,
@@ -133,6 +130,8 @@ pub(super) struct Pki {
     provocation: Provocation,
     silence: Option<Silence>,
     silence_for: Duration,
+    /// A handshake is wanted for its own sake, and none has come to an end since.
+    renewal_wanted: bool,
     actions: VecDeque<Action>,
 }
 
@@ -144,7 +143,7 @@ impl Pki {
             rekey_messages,
             kin: None,
             sessions: Sessions::default(),
-            attempts: VecDeque::new(),
+            attempts: Attempts::default(),
             handshake: None,
             cooldown: None,
             failures: 0,
@@ -156,6 +155,7 @@ impl Pki {
             provocation: Provocation::default(),
             silence: None,
             silence_for: UNANSWERED_FOR,
+            renewal_wanted: false,
             actions: VecDeque::new(),
         }
     }
@@ -180,6 +180,38 @@ impl Pki {
 
     pub(super) fn poll_action(&mut self) -> Option<Action> {
         self.actions.pop_front()
+    }
+
+    /// Returns how many inits were lost since this was asked last.
+    pub(super) const fn take_lost(&mut self) -> u32 {
+        self.attempts.take_lost()
+    }
+
+    pub(super) const fn preshared(&self) -> Option<&PresharedKey> {
+        self.pair.preshared()
+    }
+
+    pub(super) const fn set_rekey_messages(&mut self, messages: u64) {
+        self.rekey_messages = messages;
+    }
+
+    /// An init was handed to a link, or (`None`) the link gave it back.
+    pub(super) fn note_left(&mut self, init: &Init, left: Option<Instant>) {
+        self.attempts.note_left(init.session, left);
+    }
+
+    /// Somebody wants fresh keys, whatever the age of those in use, which serve until then.
+    pub(super) fn want_renewal(&mut self) {
+        self.renewal_wanted = true;
+        self.cooldown = None;
+        self.failures = 0;
+    }
+
+    /// Starts the handshake that somebody wants, if it is not under way. Call when a link reaches the peer.
+    pub(super) fn renew(&mut self, pace: Duration, rng: &mut ChaCha20Rng, now: Instant) {
+        if self.renewal_wanted {
+            self.start(pace, rng, now);
+        }
     }
 
     /// Says what may be done with an outgoing frame, and starts the handshake that it needs. `pace`: how long a handshake
@@ -265,6 +297,7 @@ impl Pki {
             self.kin = Some(kin);
             self.unproven = 0;
             self.handshake = None;
+            self.renewal_wanted = false;
             // A peer that is none of us has only the session of the init that it answered last, if one of ours is still
             // to be answered.
             if self.kin != Some(false) {
@@ -301,95 +334,6 @@ impl Pki {
         }
     }
 
-    /// Answers an init. `global` limits all peers together. Returns why it was dropped, if it was.
-    pub(super) fn handle_init(
-        &mut self,
-        init: &Init,
-        pace: Duration,
-        global: &mut Bucket,
-        rng: &mut ChaCha20Rng,
-        now: Instant,
-    ) -> Result<(), DropReason> {
-        if !self.pair.is_authentic(init) {
-            return Err(DropReason::BadHandshake);
-        }
-        if let Some(offer) = self.sessions.offers.iter_mut().find(|offer| offer.ephemeral == init.ephemeral) {
-            if offer.repeats == MAX_REPEATS || !self.answers.take(now) {
-                return Err(DropReason::HandshakeFlood);
-            }
-            offer.repeats += 1;
-            let payload = offer.response.to_vec();
-            self.actions.push_back(Action::Send { payload, far: true });
-            return Ok(());
-        }
-        if self.seen.contains(&init.ephemeral) {
-            return Err(DropReason::Replayed);
-        }
-        let ours_is_fresh = self.attempts.back().is_some_and(|(_, at)| now < *at + retry_time(pace, 1));
-        if self.lower && self.handshake.is_some() && ours_is_fresh {
-            return Err(DropReason::HandshakeCollision);
-        }
-        if !self.answers.take(now) || !global.take(now) {
-            return Err(DropReason::HandshakeFlood);
-        }
-        self.answer(init, pace, rng, now)
-    }
-
-    fn answer(
-        &mut self,
-        init: &Init,
-        pace: Duration,
-        rng: &mut ChaCha20Rng,
-        now: Instant,
-    ) -> Result<(), DropReason> {
-        let (response, keys) =
-            respond(&self.pair, init, &fresh_key(rng)).map_err(|_| DropReason::BadHandshake)?;
-        let kin = self.pair.number(&init.ephemeral) == init.session;
-        self.seen.push_back(init.ephemeral);
-        if self.seen.len() > MAX_SEEN {
-            self.seen.pop_front();
-        }
-        let response = response.emit();
-        let live = Live::new(&keys, false, now);
-        self.sessions.offer(Offer { live, ephemeral: init.ephemeral, response, repeats: 0, kin });
-        self.unproven = self.unproven.saturating_add(1);
-        if let Some(handshake) = self.handshake.as_mut().filter(|_| self.unproven <= MAX_UNPROVEN) {
-            handshake.next_at = now + proof_time(pace);
-        }
-        self.actions.push_back(Action::Send { payload: response.to_vec(), far: false });
-        Ok(())
-    }
-
-    /// Takes a response to one of our inits. Returns why it was dropped, if it was.
-    pub(super) fn handle_response(
-        &mut self,
-        response: &Response,
-        global: &mut Bucket,
-        now: Instant,
-    ) -> Result<(), DropReason> {
-        self.expire(now);
-        let attempt = self.attempts.iter().position(|(attempt, _)| attempt.number() == response.receiver);
-        let Some(at) = attempt else { return Err(DropReason::BadHandshake) };
-        if !self.responses.take(now) || !global.take(now) {
-            return Err(DropReason::HandshakeFlood);
-        }
-        let keys = self.attempts[at].0.finish(&self.pair, response).map_err(|_| DropReason::BadHandshake)?;
-        // A responder that drops the old session for each new one now has this one, unless it answers a later init too.
-        self.attempts.drain(..=at);
-        self.unproven = 0;
-        self.kin = Some(self.pair.number(&response.ephemeral) == response.sender);
-        self.handshake = None;
-        self.failures = 0;
-        self.cooldown = None;
-        if self.silence.take().is_some() {
-            self.silence_for = (self.silence_for * 2).min(MAX_UNANSWERED_FOR);
-        }
-        let first = std::mem::take(&mut self.away) || self.sessions.current.is_none();
-        self.sessions.install(Live::new(&keys, true, now), now);
-        self.actions.extend([Action::Usable { first }, Action::Prove]);
-        Ok(())
-    }
-
     /// Starts a handshake, unless one is under way.
     pub(super) fn start(&mut self, pace: Duration, rng: &mut ChaCha20Rng, now: Instant) {
         if self.handshake.is_none() {
@@ -417,10 +361,7 @@ impl Pki {
         let attempt = Attempt::new(&self.pair, fresh_key(rng));
         let payload = attempt.init().emit().to_vec();
         self.actions.push_back(Action::Send { payload, far: tries >= FAR_FROM_TRY });
-        self.attempts.push_back((attempt, now));
-        if self.attempts.len() > MAX_ATTEMPTS {
-            self.attempts.pop_front();
-        }
+        self.attempts.push(attempt, now);
         let wait = retry_time(pace, tries);
         let jitter = wait.mul_f64(f64::from(rng.next_u32() >> 16) / 65_536.0 / 4.0);
         self.handshake = Some(Handshake { tries: tries + 1, next_at: now + wait + jitter });
@@ -428,6 +369,7 @@ impl Pki {
 
     fn fail(&mut self, tries: u32, now: Instant) {
         self.handshake = None;
+        self.renewal_wanted = false;
         let pause = COOLDOWN * 2_u32.pow(self.failures.min(6));
         self.failures += 1;
         self.cooldown = Some(now + pause.min(MAX_COOLDOWN));
@@ -448,7 +390,7 @@ impl Pki {
     /// When [`Self::handle_timeout`] is due: a retry, or keys to be forgotten.
     pub(super) fn deadline(&self) -> Option<(Instant, &'static str)> {
         let retry = self.handshake.as_ref().map(|handshake| (handshake.next_at, "handshake"));
-        let attempt = self.attempts.front().map(|(_, at)| (*at + ATTEMPT_FOR, "old keys"));
+        let attempt = self.attempts.deadline().map(|at| (at, "old keys"));
         retry.into_iter().chain(attempt).chain(self.sessions.deadline()).min()
     }
 
@@ -458,9 +400,7 @@ impl Pki {
     }
 
     fn expire(&mut self, now: Instant) {
-        while self.attempts.front().is_some_and(|(_, at)| *at + ATTEMPT_FOR <= now) {
-            self.attempts.pop_front();
-        }
+        self.attempts.expire(now);
         self.sessions.expire(self.rekey_messages, now);
     }
 }

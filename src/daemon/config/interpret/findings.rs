@@ -40,6 +40,7 @@ impl Findings {
             what: what.into(),
             right: right.into(),
             severity,
+            exposes_secret: false,
         });
     }
 
@@ -72,6 +73,11 @@ impl Findings {
     /// An error about the file as a whole.
     pub(super) fn whole(&mut self, what: impl Into<String>, right: impl Into<String>) {
         self.push(Severity::Error, None, None, what, right);
+    }
+
+    /// A warning about the file as a whole.
+    pub(super) fn whole_warning(&mut self, what: impl Into<String>, right: impl Into<String>) {
+        self.push(Severity::Warning, None, None, what, right);
     }
 
     /// Tells whether a value of this key is wrong.

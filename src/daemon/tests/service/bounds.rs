@@ -15,7 +15,7 @@ use zbus::message::{Flags, Message};
 use zbus::{Connection, Guid};
 
 use crate::fake::Fake;
-use crate::peer_to_peer::{LOG, pair, pair_with};
+use crate::peer_to_peer::{pair, pair_with};
 
 const NAME: &str = "org.meshnet1.mesh0";
 
@@ -96,7 +96,7 @@ async fn who_never_reads_is_read_no_less_and_kept_no_more() {
     let silent = theirs.try_clone().unwrap();
     let client = Builder::unix_stream(theirs).p2p().build();
     let (server, client): (Connection, Connection) = tokio::try_join!(server, client).unwrap();
-    let _served = service::serve(&server, handle, Arc::new(AllowAll), LOG).await.unwrap();
+    let _served = service::serve(&server, handle, Arc::new(AllowAll)).await.unwrap();
     let refusals = refusals.send_over(&server);
 
     // What is left of the client only writes: nobody reads what comes back.

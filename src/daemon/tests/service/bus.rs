@@ -19,7 +19,6 @@ use zbus::proxy::CacheProperties;
 use zbus::wire::OwnedVariant;
 
 use crate::fake::{Fake, network};
-use crate::peer_to_peer::LOG;
 
 /// What Debian's system.conf says of calls and names, and room for a polkit.
 const SYSTEM_POLICY: &str = r#"
@@ -109,7 +108,7 @@ async fn daemon(bus: &Bus, name: &str) -> (anyhow::Result<Service>, Fake) {
     let mut network = network();
     network.interface = name.to_owned();
     let (handle, fake) = Fake::start_with(network);
-    (start_at(bus.address(), &Instance::new(name).unwrap(), handle, LOG).await, fake)
+    (start_at(bus.address(), &Instance::new(name).unwrap(), handle).await, fake)
 }
 
 async fn proxy(client: &Connection, name: &str) -> NetworkProxy<'static> {

@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use meshnetd::control::Handle;
 use meshnetd::service::authorizer::{AllowAll, Authorizer};
-use meshnetd::service::log_control::Log;
 use meshnetd::service::{self, Served, gate};
 use tokio::task::JoinHandle;
 use zbus::connection::Builder;
@@ -25,9 +24,6 @@ impl Drop for Pair {
     }
 }
 
-/// A log of which only the level is kept.
-pub(crate) const LOG: Log = Log { level: || "info".to_owned(), set_level: |_| Ok(()), target: "console" };
-
 /// Serves this core to a client that may do everything.
 pub(crate) async fn pair(handle: Handle) -> Pair {
     pair_with(handle, Arc::new(AllowAll)).await
@@ -41,7 +37,7 @@ pub(crate) async fn pair_with(handle: Handle, authorizer: Arc<dyn Authorizer>) -
     let server = builder.server(Guid::generate()).p2p().build();
     let client = Builder::unix_stream(theirs).p2p().build();
     let (server, client) = tokio::try_join!(server, client).unwrap();
-    let served = service::serve(&server, handle, authorizer, LOG).await.unwrap();
+    let served = service::serve(&server, handle, authorizer).await.unwrap();
     let refusals = refusals.send_over(&server);
     Pair { client, _server: server, _served: served, refusals }
 }
