@@ -24,8 +24,6 @@ impl Drop for Pair {
     }
 }
 
-/// A log of which only the level is kept.
-
 /// Serves this core to a client that may do everything.
 pub(crate) async fn pair(handle: Handle) -> Pair {
     pair_with(handle, Arc::new(AllowAll)).await

@@ -84,7 +84,7 @@ async fn the_log_level_is_read_by_all_and_set_by_few() {
     assert!(refused.contains("NotAuthorized"), "{refused}");
     assert_eq!(*never.0.lock().unwrap(), [(ACTION_CONTROL, false)], "a setter asks nobody for a password");
     for (property, value) in
-        [("LogLevel", "info"), ("LogTarget", "console"), ("SyslogIdentifier", "meshnetd")]
+        [("LogLevel", "debug"), ("LogTarget", "console"), ("SyslogIdentifier", "meshnetd")]
     {
         assert_eq!(get(&pair.client, property).await, value);
     }
