@@ -44,14 +44,16 @@ impl Supervisor {
     }
 
     /// The network runs: the interface is up, links are started, names are owned.
-    pub fn ready(&mut self, status: String) {
+    pub fn ready(&mut self, status: &str) {
+        let status = one_line(status);
         notify(&[NotifyState::Ready, NotifyState::Status(&status)]);
         self.ready = true;
         self.status = status;
     }
 
     /// How it goes, in one line; said if it is another one than the last.
-    pub fn status(&mut self, status: String) {
+    pub fn status(&mut self, status: &str) {
+        let status = one_line(status);
         if status != self.status {
             notify(&[NotifyState::Status(&status)]);
             self.status = status;
@@ -89,9 +91,37 @@ impl Supervisor {
     }
 }
 
+/// A status as the manager takes it: one line, or it would be read as further assignments; and no longer than a message that the
+/// manager does not drop whole (4 KiB).
+fn one_line(status: &str) -> String {
+    /// In characters, of four bytes at most.
+    const LONGEST: usize = 800;
+    let mut line: String =
+        status.chars().map(|c| if c.is_control() { ' ' } else { c }).take(LONGEST).collect();
+    if status.chars().nth(LONGEST).is_some() {
+        line.push('…');
+    }
+    line
+}
+
 /// Tells the manager; one that does not listen is none of the network's business.
 fn notify(states: &[NotifyState<'_>]) {
     if let Err(error) = sd_notify::notify(states) {
         debug!(%error, "cannot tell the service manager");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_status_is_one_line_that_fits_a_message() {
+        assert_eq!(
+            one_line("reload refused: a.conf:3: MTU\nWATCHDOG=trigger"),
+            "reload refused: a.conf:3: MTU WATCHDOG=trigger"
+        );
+        assert!(one_line(&"é".repeat(5000)).len() < 2048);
+        assert!(one_line(&"\u{1f4e1}".repeat(5000)).len() < 4000);
     }
 }

@@ -24,13 +24,13 @@ impl Instance {
         }
         self.changed = false;
         let line = self.line(now);
-        self.supervisor.status(line);
+        self.supervisor.status(&line);
     }
 
     /// Says that the network runs.
     pub(super) fn ready(&mut self) {
         let line = self.line(Instant::now());
-        self.supervisor.ready(line);
+        self.supervisor.ready(&line);
     }
 
     /// Reads the configuration again for the service manager, which learns what came of it from the status line.

@@ -103,6 +103,8 @@ impl Manager {
         let message = match recvmsg::<()>(self.socket.as_raw_fd(), &mut into, Some(&mut space), flags) {
             Ok(message) => message,
             Err(nix::Error::EAGAIN) => return Ok(None),
+            // A child was stopped.
+            Err(nix::Error::EINTR) => return self.hear(limit),
             Err(error) => return Err(error.into()),
         };
         for control in message.cmsgs()? {
@@ -211,8 +213,8 @@ fn the_core_itself_feeds_the_watchdog() -> Result<()> {
     story(|dir| {
         let mut manager = Manager::new(dir)?;
         manager.configure(&own("10.77.0.1/24"), "10.77.0.2/32")?;
-        let patience = Duration::from_millis(400);
-        let (mut daemon, _) = manager.start_ready(&[("WATCHDOG_USEC", "400000")])?;
+        let patience = Duration::from_secs(1);
+        let (mut daemon, _) = manager.start_ready(&[("WATCHDOG_USEC", "1000000")])?;
         manager.hear_until("WATCHDOG=1")?;
         let first = Instant::now();
         for _ in 0..4 {
