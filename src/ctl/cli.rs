@@ -112,15 +112,24 @@ pub fn command() -> clap::Command {
     Arguments::command()
 }
 
+/// The variables that count, with what they do.
+pub const ENVIRONMENT: [(&str, &str); 4] = [
+    ("NO_COLOR", "if set and not empty: no colour"),
+    ("TERM", "\"dumb\": no colour"),
+    ("MESHCTL_PAGER, PAGER", "the pager for long answers; \"cat\", or empty, for none"),
+    ("DBUS_SYSTEM_BUS_ADDRESS", "where the system bus is"),
+];
+
 fn long_after() -> String {
     let mut text = format!("{EXAMPLES}\n\nExit status:\n");
     for (exit, meaning) in Exit::MEANINGS {
         text.push_str(&format!("  {:>2}  {meaning}\n", exit.code()));
     }
-    text.push_str(
-        "\nEnvironment:\n  NO_COLOR               If set and not empty: no colour.\n  MESHCTL_PAGER, PAGER   The pager for long answers; \
-         \"cat\" or empty for none.\n  DBUS_SYSTEM_BUS_ADDRESS  Where the system bus is.",
-    );
+    text.push_str("\nEnvironment:\n");
+    for (variable, meaning) in ENVIRONMENT {
+        text.push_str(&format!("  {variable:23}  {meaning}\n"));
+    }
+    text.truncate(text.trim_end().len());
     text
 }
 

@@ -12,6 +12,23 @@ use meshnet_radiosim::{
     Acquainted, AirConfig, Burst, ChannelConfig, Faults, Hearing, NodeNum, RadioConfig, Role,
 };
 
+const CONTROL_HELP: &str = r#"Take commands on this Unix socket, or with "-" on standard input; the end of standard input then ends all.
+
+Each line is a JSON object, and is answered by {"ok":...} or {"error":"..."}:
+  {"reboot":"!a0000001"}             reset a radio; TCP clients are cut off
+  {"reboot_forgetting":"!a0000001"}  the same, and its node database with all keys is lost
+  {"evict":"!a0000001"}              another client takes the port: the present one is closed
+  {"stall":"!a0000001"}              the network to the present client swallows everything, without a FIN
+  {"resume":"!a0000001"}             it no longer does
+  {"unplug":"!a0000001"}             a pty hangs up and vanishes
+  {"plug":"!a0000001"}               it is back
+  {"loss":0.2}                       the share of receptions lost; likewise "duplicate", "reorder", "corrupt"
+  {"burst":{"good_ms":9000,"bad_ms":1000,"loss":1}}   or {"burst":null}
+  {"reorder_delay_ms":1000}
+  {"hears":{"from":"!a0000001","to":"!a0000002","snr":-5,"loss":0.1}}   without "snr": not at all
+  {"ledger":false}                   pause the ledger, or with true go on
+  {"totals":null}                    what each radio sent so far"#;
+
 /// Virtual Meshtastic radios on one simulated LoRa channel.
 ///
 /// Each radio answers the Meshtastic client API on a port of its own: the official clients, meshnetd and anything else
@@ -126,7 +143,7 @@ pub(crate) struct Args {
     pub(crate) summary: bool,
 
     /// Take commands on this Unix socket, or with "-" on standard input; the end of standard input then ends all.
-    #[arg(long, value_name = "PATH", long_help = super::control::HELP)]
+    #[arg(long, value_name = "PATH", long_help = CONTROL_HELP)]
     pub(crate) control: Option<PathBuf>,
 }
 

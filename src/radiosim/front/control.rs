@@ -7,23 +7,6 @@ use std::time::{Duration, Instant};
 
 use super::args::{parse_node, parse_share};
 
-pub(crate) const HELP: &str = r#"Take commands on this Unix socket, or with "-" on standard input; the end of standard input then ends all.
-
-Each line is a JSON object, and is answered by {"ok":...} or {"error":"..."}:
-  {"reboot":"!a0000001"}             reset a radio; TCP clients are cut off
-  {"reboot_forgetting":"!a0000001"}  the same, and its node database with all keys is lost
-  {"evict":"!a0000001"}              another client takes the port: the present one is closed
-  {"stall":"!a0000001"}              the network to the present client swallows everything, without a FIN
-  {"resume":"!a0000001"}             it no longer does
-  {"unplug":"!a0000001"}             a pty hangs up and vanishes
-  {"plug":"!a0000001"}               it is back
-  {"loss":0.2}                       the share of receptions lost; likewise "duplicate", "reorder", "corrupt"
-  {"burst":{"good_ms":9000,"bad_ms":1000,"loss":1}}   or {"burst":null}
-  {"reorder_delay_ms":1000}
-  {"hears":{"from":"!a0000001","to":"!a0000002","snr":-5,"loss":0.1}}   without "snr": not at all
-  {"ledger":false}                   pause the ledger, or with true go on
-  {"totals":null}                    what each radio sent so far"#;
-
 /// A line.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "snake_case")]
