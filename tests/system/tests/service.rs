@@ -1,0 +1,5 @@
+//! The stories of the packaged service, each a claim about it on a whole Debian with systemd, D-Bus and polkit.
+
+mod service {
+    mod machine;
+}
