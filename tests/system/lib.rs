@@ -13,6 +13,7 @@ pub mod interrupt;
 pub mod lab;
 pub mod machine;
 pub mod namespace;
+pub mod package;
 pub mod ping;
 pub mod process;
 pub mod programs;

@@ -1,5 +1,11 @@
 //! The stories of the packaged service, each a claim about it on a whole Debian with systemd, D-Bus and polkit.
 
 mod service {
+    mod ground;
+    mod journal;
     mod machine;
+    mod reload;
+    mod restart;
+    mod sandbox;
+    mod start;
 }
