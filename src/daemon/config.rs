@@ -21,7 +21,7 @@ use meshnet_proto::key::PrivateKey;
 
 pub use error::{ConfigError, Severity};
 pub use interpret::parse;
-pub use load::{MAX_FILE_LEN, load};
+pub use load::{MAX_FILE_LEN, Source, load};
 
 use crate::link::LinkSpec;
 
@@ -69,6 +69,8 @@ pub enum KeySource {
         /// Where it was written.
         line: u32,
     },
+    /// In the credential that the service manager passed.
+    Credential,
 }
 
 /// A peer as configured.

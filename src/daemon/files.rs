@@ -7,7 +7,7 @@ use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as 
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
-use nix::unistd::{self, AccessFlags, Gid, Uid, User};
+use nix::unistd::{self, AccessFlags, Gid, Group, Uid, User};
 
 /// The longest state file that is read: some hundred bytes for each peer.
 const MAX_STATE_LEN: u64 = 4 << 20;
@@ -52,6 +52,35 @@ pub fn check_dir(path: &Path) -> anyhow::Result<()> {
         ),
         _ => format!("cannot read and write in {path}"),
     })
+}
+
+/// Says why the user that we run as cannot read `path` (whose it is, or which directory on the way bars it), and the command
+/// that mends it. `None` if that cannot be told.
+#[must_use]
+pub fn denied(path: &Path) -> Option<(String, String)> {
+    let me = user_name(unistd::geteuid().as_raw());
+    let path = std::path::absolute(path).ok()?;
+    let mut way: Vec<&Path> = path.ancestors().skip(1).collect();
+    way.reverse();
+    let barred = way.into_iter().find(|dir| unistd::access(*dir, AccessFlags::X_OK).is_err());
+    let culprit = barred.unwrap_or(&path);
+    let found = fs::metadata(culprit).ok()?;
+    let (owner, mode) = (user_name(found.uid()), found.mode() & 0o7777);
+    let shown = culprit.display();
+    let whose = format!("{shown} belongs to {owner}, mode {mode:04o}, and this network runs as {me}");
+    let mend = match (barred.is_some(), owner == me) {
+        (false, true) => format!("chmod u+r {shown}"),
+        (false, false) => format!("chown {me} {shown}"),
+        (true, true) => format!("chmod u+x {shown}"),
+        // The directory may hold what others own: the group's way in is enough.
+        (true, false) => format!("chgrp {} {shown} && chmod g+x {shown}", group_name(unistd::getegid())),
+    };
+    Some((whose, mend))
+}
+
+fn group_name(gid: Gid) -> String {
+    let group = Group::from_gid(gid).ok().flatten();
+    group.map_or_else(|| gid.to_string(), |group| group.name)
 }
 
 fn user_name(uid: u32) -> String {

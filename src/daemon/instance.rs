@@ -7,13 +7,16 @@
 //! Invariants: nothing leaves while the state that covers it is not on disk; nothing but an input or the core's own timer
 //! wakes the task; no source of input keeps another waiting for more than `BATCH` packets.
 
+mod reload;
 mod report;
 mod store;
+mod supervised;
 mod timer;
 
 use std::future::pending;
 use std::io;
 use std::path::PathBuf;
+use std::pin::pin;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, bail};
@@ -27,11 +30,12 @@ use tracing::{debug, error, info, trace, warn};
 
 use self::store::Store;
 use self::timer::Timer;
-use crate::config::Config;
+use crate::config::{Config, Source};
 use crate::link::{self, FromLink, Incoming, Link, LinkStatus};
 use crate::netlink::{Interface, InterfaceEvent};
 use crate::status::{Identity, Status};
-use crate::{files, tap};
+use crate::systemd::Supervisor;
+use crate::{bus, control, files, tap};
 
 /// How many packets one source may bring, or the core may emit, before the others get their turn.
 const BATCH: usize = 32;
@@ -40,6 +44,10 @@ const FROM_LINKS_LEN: usize = 64;
 
 /// All that a network needs, opened while the daemon still could.
 pub struct Parts {
+    /// Where the configuration is.
+    pub source: Source,
+    /// The network's name on the bus, if it is to be there.
+    pub bus_name: Option<meshnet_bus::names::Instance>,
     /// The configuration.
     pub config: Config,
     /// Our identity.
@@ -59,6 +67,7 @@ pub struct Parts {
 /// A running network.
 pub struct Instance {
     node: Node,
+    source: Source,
     config: Config,
     public_key: PublicKey,
     started: Instant,
@@ -72,12 +81,18 @@ pub struct Instance {
     store: Store,
     status_path: PathBuf,
     timer: Timer,
+    supervisor: Supervisor,
+    /// Something happened that the supervisor may have to hear of.
+    changed: bool,
+    /// Why the last reload was refused, if it was.
+    reload_failure: Option<String>,
 }
 
 /// The signals that the daemon knows.
 struct Signals {
     terminate: Signal,
     interrupt: Signal,
+    reload: Signal,
     status: Signal,
 }
 
@@ -86,6 +101,7 @@ impl Signals {
         Ok(Self {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
+            reload: signal(SignalKind::hangup())?,
             status: signal(SignalKind::user_defined1())?,
         })
     }
@@ -97,6 +113,7 @@ impl Signals {
 /// If it cannot go on: the interface was removed, a driver ended, the state cannot be read.
 pub async fn run(parts: Parts) -> anyhow::Result<()> {
     let mut signals = Signals::new().context("cannot watch for signals")?;
+    let bus_name = parts.bus_name.clone();
     let mut instance = Instance::new(parts)?;
     info!(
         interface = instance.config.tap_name,
@@ -106,12 +123,13 @@ pub async fn run(parts: Parts) -> anyhow::Result<()> {
         peers = instance.config.peers.len(),
         "network is running"
     );
-    instance.run(&mut signals).await
+    instance.run(&mut signals, bus_name).await
 }
 
 impl Instance {
     fn new(parts: Parts) -> anyhow::Result<Self> {
-        let Parts { config, private_key, tap, interface, interface_events, state_path, status_path } = parts;
+        let Parts { source, bus_name: _, config, private_key, tap, .. } = parts;
+        let Parts { interface, interface_events, state_path, status_path, .. } = parts;
         let started = Instant::now();
         let public_key = private_key.public();
         let unix_time = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -124,6 +142,7 @@ impl Instance {
         }
         Ok(Self {
             node,
+            source,
             config,
             public_key,
             started,
@@ -136,14 +155,36 @@ impl Instance {
             store,
             status_path,
             timer: Timer::new().context("cannot make a timer")?,
+            supervisor: Supervisor::new(started),
+            changed: false,
+            reload_failure: None,
         })
     }
 
-    async fn run(&mut self, signals: &mut Signals) -> anyhow::Result<()> {
+    async fn run(
+        &mut self,
+        signals: &mut Signals,
+        bus_name: Option<meshnet_bus::names::Instance>,
+    ) -> anyhow::Result<()> {
+        let (handle, _control) = control::channel();
+        let mut starting = pin!(async {
+            match bus_name {
+                Some(name) => bus::start(name, handle).await.map(Some),
+                None => Ok(None),
+            }
+        });
+        let mut bus = None;
         loop {
             let more = self.drain()?;
-            self.timer.arm(self.node.poll_timeout(Instant::now()), self.store.retry_at())?;
+            let now = Instant::now();
+            self.report(now);
+            self.timer.arm(self.node.poll_timeout(now), self.store.retry_at(), self.supervisor.feed_at())?;
             tokio::select! {
+                started = &mut starting, if bus.is_none() => {
+                    bus = Some(started.context("cannot be on the system bus")?);
+                    self.ready();
+                }
+                _ = signals.reload.recv() => self.reload_supervised(),
                 _ = signals.terminate.recv() => return self.stop("SIGTERM"),
                 _ = signals.interrupt.recv() => return self.stop("SIGINT"),
                 _ = signals.status.recv() => self.write_status(),
@@ -183,12 +224,14 @@ impl Instance {
             match message.what {
                 Incoming::Event(event) => {
                     self.log_link(message.link, &event);
+                    self.note_change();
                     self.node.handle_link(message.link, event, now);
                 }
                 Incoming::Datagram { from, payload } => {
                     trace!(link = self.link_name(message.link), %from, bytes = payload.len(), "datagram");
                     self.node.handle_datagram(message.link, from, &payload, now);
                 }
+                Incoming::Changed => self.note_change(),
             }
             let Ok(next) = self.from_links.try_recv() else { break };
             message = next;
@@ -198,6 +241,7 @@ impl Instance {
 
     /// Takes news of the interface.
     fn handle_interface(&mut self, event: Option<InterfaceEvent>) -> anyhow::Result<()> {
+        self.note_change();
         match event.context("the netlink helper has ended")? {
             InterfaceEvent::Down => {
                 warn!(
@@ -247,6 +291,7 @@ impl Instance {
         }
         while let Some(event) = self.node.poll_event() {
             self.log_event(&event, now);
+            self.note_change();
         }
         Ok(more)
     }
@@ -288,9 +333,11 @@ impl Instance {
         }
     }
 
-    /// Ends: what must be durable is written, drivers stop when they are dropped, the kernel removes the interface.
+    /// Ends: what must be durable is written, drivers stop when they are dropped, and the kernel removes the interface
+    /// unless the service manager keeps it for the next life.
     fn stop(&mut self, signal: &str) -> anyhow::Result<()> {
         info!(interface = self.config.tap_name, "stopping on {signal}");
+        self.supervisor.stopping();
         self.node.close();
         if !self.store.save(&mut self.node, Instant::now()) {
             warn!("the state is not saved");

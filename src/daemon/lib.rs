@@ -4,6 +4,7 @@
 //! and then runs one [`instance`]: the task that owns the protocol core and talks to the [`link`] drivers.
 
 mod alarm;
+pub mod bus;
 pub mod cli;
 pub mod config;
 pub mod control;
@@ -14,4 +15,5 @@ pub mod log;
 pub mod netlink;
 pub mod privilege;
 pub mod status;
+pub mod systemd;
 pub mod tap;

@@ -87,6 +87,8 @@ pub enum Incoming {
         /// The bytes.
         payload: Vec<u8>,
     },
+    /// The link's state, or what is wrong with it, is another: look at its [`Link::status`].
+    Changed,
 }
 
 /// A running driver; dropping it (and any clone of its sender) stops the driver.

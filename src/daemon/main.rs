@@ -8,10 +8,15 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::Parser as _;
+use meshnet_proto::key::PrivateKey;
 use meshnetd::cli::Arguments;
-use meshnetd::config::{self, ConfigError, Severity};
+use meshnetd::config::{self, Config, ConfigError, Severity, Source};
 use meshnetd::netlink::Settings;
+use meshnetd::systemd::store;
 use meshnetd::{files, instance, log, netlink, privilege, tap};
+
+/// What a wrong configuration ends with (EX_CONFIG of sysexits.h): the unit file has the service manager not try again.
+const EX_CONFIG: u8 = 78;
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
@@ -24,7 +29,11 @@ fn main() -> ExitCode {
     }
     match run(&arguments) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
+        Err(Failure::Configuration(error)) => {
+            tracing::error!("{error:#}");
+            ExitCode::from(EX_CONFIG)
+        }
+        Err(Failure::Other(error)) => {
             tracing::error!("{error:#}");
             ExitCode::FAILURE
         }
@@ -58,23 +67,33 @@ fn counted(number: usize, what: &str) -> String {
     format!("{number} {what}{}", if number == 1 { "" } else { "s" })
 }
 
-fn run(arguments: &Arguments) -> anyhow::Result<()> {
-    let file = arguments.config.as_deref().context("no --config")?;
-    let (config, private_key) = config::load(file).map_err(|findings| {
-        findings.iter().for_each(|finding| tracing::error!("{finding}"));
-        anyhow::anyhow!("{}: {}", file.display(), count(&findings))
-    })?;
-    config.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
+/// Why the daemon cannot run.
+enum Failure {
+    /// The configuration or the private key is wrong: starting again changes nothing.
+    Configuration(anyhow::Error),
+    /// Anything else.
+    Other(anyhow::Error),
+}
 
-    let identity =
-        privilege::Identity::look_up(config.run_as_user.as_deref(), config.run_as_group.as_deref())
-            .context("cannot become RunAsUser or RunAsGroup")?;
-    for dir in [&arguments.state_dir, &arguments.runtime_dir] {
+impl From<anyhow::Error> for Failure {
+    fn from(error: anyhow::Error) -> Self {
+        Self::Other(error)
+    }
+}
+
+fn run(arguments: &Arguments) -> Result<(), Failure> {
+    let kept = store::take().context("cannot take what the service manager kept")?;
+    let source = arguments.source().context("no --config")?;
+    let (config, private_key) = load(&source)?;
+    let (state_dir, runtime_dir) = (arguments.state_dir(), arguments.runtime_dir());
+
+    let identity = privilege::Identity::of(&config, arguments.instance.is_some())?;
+    for dir in [&state_dir, &runtime_dir] {
         files::make_dir(dir, identity.owner()).with_context(|| format!("cannot make {}", dir.display()))?;
     }
-    let tap = tap::open(&config.tap_name, config.mtu)?;
+    let tap = tap::take(&config.tap_name, config.mtu, kept)?;
     privilege::restrict(&identity)?;
-    for dir in [&arguments.state_dir, &arguments.runtime_dir] {
+    for dir in [&state_dir, &runtime_dir] {
         files::check_dir(dir)?;
     }
     let (interface, interface_events) = netlink::start(&config.tap_name)?;
@@ -84,13 +103,33 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
     interface.configure(settings)?;
     privilege::drop_all()?;
 
-    let state_path = arguments.state_dir.join(format!("{}.state", config.tap_name));
-    let status_path = arguments.runtime_dir.join(format!("{}.status.json", config.tap_name));
-    let parts =
-        instance::Parts { config, private_key, tap, interface, interface_events, state_path, status_path };
+    let state_path = state_dir.join(format!("{}.state", config.tap_name));
+    let status_path = runtime_dir.join(format!("{}.status.json", config.tap_name));
+    let bus_name = arguments.bus_name();
+    let parts = instance::Parts {
+        source,
+        bus_name,
+        config,
+        private_key,
+        tap,
+        interface,
+        interface_events,
+        state_path,
+        status_path,
+    };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("no runtime")?;
     let result = runtime.block_on(instance::run(parts));
     // A name that nobody resolves, or a port that takes its time to open, is not waited for.
     runtime.shutdown_background();
-    result
+    Ok(result?)
+}
+
+/// Reads the configuration, and says what is wrong with it.
+fn load(source: &Source) -> Result<(Config, PrivateKey), Failure> {
+    let (config, private_key) = source.load().map_err(|findings| {
+        findings.iter().for_each(|finding| tracing::error!("{finding}"));
+        Failure::Configuration(anyhow::anyhow!("{}: {}", source.file.display(), count(&findings)))
+    })?;
+    config.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
+    Ok((config, private_key))
 }

@@ -11,6 +11,9 @@ use anyhow::{Context as _, bail};
 use caps::{CapSet, Capability, CapsHashSet};
 use nix::sys::prctl;
 use nix::unistd::{self, Gid, Group, Uid, User};
+use tracing::warn;
+
+use crate::config::Config;
 
 /// Whom to become.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,6 +54,20 @@ impl Identity {
             });
         }
         Ok(identity)
+    }
+
+    /// Whom a network is to become. One that the service manager runs by its name as somebody else than root is who it is to be
+    /// already, and could become nobody else.
+    ///
+    /// # Errors
+    /// If there is no such user or group.
+    pub fn of(config: &Config, by_name: bool) -> anyhow::Result<Self> {
+        let (user, group) = (config.run_as_user.as_deref(), config.run_as_group.as_deref());
+        if by_name && !unistd::geteuid().is_root() && (user.is_some() || group.is_some()) {
+            warn!("RunAsUser and RunAsGroup mean nothing here: the service manager has chosen the user");
+            return Ok(Self { user: None, group: None });
+        }
+        Self::look_up(user, group).context("cannot become RunAsUser or RunAsGroup")
     }
 
     /// Returns the user to own what the daemon writes, if it is to be another than the one that started it.

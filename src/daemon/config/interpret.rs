@@ -11,7 +11,7 @@ mod peer;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use ipnet::IpNet;
 use meshnet_proto::link::LinkAddr;
@@ -54,12 +54,21 @@ impl Reading {
 /// # Errors
 /// Everything that is wrong with it, and the warnings, in the order of lines.
 pub fn parse(name: &str, text: &str) -> Result<Config, Vec<ConfigError>> {
-    let Reading { config, findings, .. } = read(name, text);
+    let Reading { config, findings, .. } = read(name, text, Given::default());
     config.map(|config| Config { warnings: findings.clone(), ..config }).ok_or(findings)
 }
 
+/// What the network was given beside its text.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Given<'a> {
+    /// The name that the interface must have; the text may leave it out.
+    pub interface: Option<&'a str>,
+    /// The file of the credential that holds the private key.
+    pub credential: Option<&'a Path>,
+}
+
 /// Reads a configuration from its text, and all that can be said of a wrong one.
-pub(super) fn read(name: &str, text: &str) -> Reading {
+pub(super) fn read(name: &str, text: &str, given: Given<'_>) -> Reading {
     let mut findings = Findings::new(name);
     let (sections, strays) = syntax::sections(text);
     for (line, stray) in strays {
@@ -84,7 +93,7 @@ pub(super) fn read(name: &str, text: &str) -> Reading {
                         "one",
                     );
                 }
-                None => interface = Some((section.line, interface::read(section, &mut findings))),
+                None => interface = Some((section.line, interface::read(section, given, &mut findings))),
             },
             "Link" => links.extend(link::read(section, links.len(), &mut findings)),
             "Peer" => peers.push(peer::read(section, &mut findings)),
@@ -121,12 +130,12 @@ fn build(
     let secret_at = first_secret(interface.secret_at, &peers);
     let key_file = match &interface.key {
         Some(KeySource::File { path, line }) => Some((path.clone(), *line)),
-        Some(KeySource::Inline(_)) | None => None,
+        Some(KeySource::Inline(_) | KeySource::Credential) | None => None,
     };
     let mtu = check_mtu(&interface, &peers, &mut findings);
     let own = match &interface.key {
         Some(KeySource::Inline(key)) => Some(key.public()),
-        Some(KeySource::File { .. }) | None => None,
+        Some(KeySource::File { .. } | KeySource::Credential) | None => None,
     };
     check_peers(&peers, own, &mut findings);
     let peers: Vec<(Peer, Vec<Contact>)> = peers.into_iter().filter_map(peer::Draft::finish).collect();

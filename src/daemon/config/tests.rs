@@ -410,7 +410,7 @@ fn all_mistakes_are_told_at_once_in_the_order_of_lines() {
 
 #[test]
 fn the_first_secret_is_found_in_right_texts_and_wrong_ones() {
-    let secret_at = |text: &str| interpret::read("m.conf", text).secret_at;
+    let secret_at = |text: &str| interpret::read("m.conf", text, interpret::Given::default()).secret_at;
     assert_eq!(secret_at(&base()), Some((2, "PrivateKey")));
     let file = with("MTU = x").replace(&format!("PrivateKey = {PRIVATE}"), "PrivateKeyFile = key");
     assert_eq!(secret_at(&file), None);

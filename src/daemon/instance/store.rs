@@ -58,6 +58,11 @@ impl Store {
         self.unsaved.as_ref().map(|(_, retry_at)| *retry_at)
     }
 
+    /// Tells whether the state cannot be written.
+    pub(super) const fn is_failing(&self) -> bool {
+        self.failed
+    }
+
     fn write(&mut self, text: Vec<u8>, now: Instant) -> bool {
         match files::replace(&self.path, &text, true) {
             Ok(()) => {

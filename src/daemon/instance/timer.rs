@@ -11,7 +11,7 @@ use crate::alarm::Alarm;
 /// its turn.
 const LEAST_INTERVAL: Duration = Duration::from_millis(1);
 
-/// Sleeps until the core, or a failed write, wants attention; for ever if neither does.
+/// Sleeps until the core, a failed write or the watchdog wants attention; for ever if none does.
 pub(super) struct Timer {
     alarm: Alarm,
     earliest: Instant,
@@ -22,13 +22,18 @@ impl Timer {
         Ok(Self { alarm: Alarm::new()?, earliest: Instant::now() })
     }
 
-    /// Sets the timer to the earlier of the two.
+    /// Sets the timer to the earliest of them.
     pub(super) fn arm(
         &mut self,
         core: Option<(Instant, &'static str)>,
         store: Option<Instant>,
+        watchdog: Option<Instant>,
     ) -> io::Result<()> {
-        let wakes = [core, store.map(|at| (at, "state not saved"))];
+        let wakes = [
+            core,
+            store.map(|at| (at, "state not saved")),
+            watchdog.map(|at| (at, "sign of life for the watchdog")),
+        ];
         let next = wakes.into_iter().flatten().min_by_key(|(at, _)| *at);
         let at = next.map(|(at, _)| at.max(self.earliest));
         if let Some((at, why)) = next

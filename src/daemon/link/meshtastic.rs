@@ -14,7 +14,7 @@ use tracing::{debug, info, warn};
 
 use super::stream::Stream;
 use super::supervisor::{Ports, Unwanted};
-use super::{FromLink, Incoming, LinkSpec};
+use super::{FromLink, Incoming, LinkSpec, LinkStatus};
 use crate::alarm::Alarm;
 
 /// A radio's message has 512 bytes; several may have come since the last look.
@@ -72,7 +72,7 @@ impl Driver {
     /// Shows how the connection stands, and what went wrong if something did.
     pub(super) fn set_state(&mut self, state: &'static str, error: Option<&str>) {
         let counts = state == "configuring";
-        self.ports.status.send_modify(|status| {
+        self.modify_status(|status| {
             status.state = state;
             status.connections += u64::from(counts);
             if let Some(error) = error {
@@ -226,10 +226,24 @@ impl Driver {
     fn show_status(&mut self, now: Instant) {
         self.status_due = None;
         let client = self.client.status();
-        self.ports.status.send_modify(|status| {
+        self.modify_status(|status| {
             status.state = client.state;
             status.update(client, now);
         });
+    }
+
+    /// Changes the status, and wakes the core's task if it is news.
+    fn modify_status(&self, change: impl FnOnce(&mut LinkStatus)) {
+        let mut is_news = false;
+        self.ports.status.send_modify(|status| {
+            let before = (status.state, status.fault.clone());
+            change(status);
+            is_news = before != (status.state, status.fault.clone());
+        });
+        if is_news {
+            // A full channel means that the core's task is about to look at this link anyway.
+            let _ = self.ports.to_core.try_send(FromLink { link: self.ports.link, what: Incoming::Changed });
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 #![allow(unsafe_code, reason = "a promise about a descriptor's life that no type makes")]
 
 use std::io;
-use std::os::fd::{AsRawFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
@@ -12,6 +12,11 @@ use tokio::io::unix::AsyncFd;
 pub(super) struct Device(tun::Device);
 
 impl Device {
+    /// Takes the device in; nobody gets it out again.
+    pub(super) const fn new(device: tun::Device) -> Self {
+        Self(device)
+    }
+
     /// Takes the next frame. Never waits, for the descriptor is non-blocking.
     pub(super) fn recv(&self, buffer: &mut [u8]) -> io::Result<usize> {
         self.0.recv(buffer)
@@ -29,11 +34,18 @@ impl AsRawFd for Device {
     }
 }
 
+impl AsFd for Device {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        // SAFETY: `tun::Device` owns its descriptor and closes it when dropped, not earlier, and the borrow ends before that.
+        unsafe { BorrowedFd::borrow_raw(self.0.as_raw_fd()) }
+    }
+}
+
 /// Has the runtime that this is called in watch for frames.
-pub(super) fn watch(device: tun::Device) -> io::Result<AsyncFd<Device>> {
+pub(super) fn watch(device: Device) -> io::Result<AsyncFd<Device>> {
     // SAFETY: `tun::Device` owns its descriptor and closes it when dropped, not earlier. `Device` gives nobody the value or a
     // mutable reference to it, so the descriptor cannot be closed, exchanged or taken out while the `AsyncFd` owns it, and
     // `as_raw_fd` returns the same number every time.
-    let watched = unsafe { AsyncFd::register_with_interest(Device(device), Interest::READABLE) };
+    let watched = unsafe { AsyncFd::register_with_interest(device, Interest::READABLE) };
     Ok(watched?)
 }

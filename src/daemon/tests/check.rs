@@ -145,7 +145,7 @@ fn a_network_with_a_mistake_does_not_start() {
     let dir = tempfile::tempdir().unwrap();
     write(dir.path(), "m.conf", 0o600, interface("PrivateKey = x"));
     let (code, said, talk) = meshnetd(dir.path(), &["--config", "m.conf", "--state-dir", "state"]);
-    assert_eq!((code, said.as_str()), (1, ""));
+    assert_eq!((code, said.as_str()), (78, ""));
     assert!(talk.contains("ERROR m.conf:2: PrivateKey: "), "{talk}");
     assert!(talk.contains("ERROR m.conf: no [Peer] section; at least one"), "{talk}");
     assert!(!dir.path().join("state").exists());

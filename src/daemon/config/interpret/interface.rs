@@ -5,6 +5,7 @@ use meshnet_proto::config::REKEY_AFTER_MESSAGES;
 
 use super::super::syntax::Section;
 use super::super::{DEFAULT_TAP_NAME, KeySource, value};
+use super::Given;
 use super::findings::{Entries, Findings};
 use super::link::{self, Link};
 
@@ -45,21 +46,18 @@ pub(super) struct Interface {
 }
 
 /// Reads the section.
-pub(super) fn read(section: &Section<'_>, findings: &mut Findings) -> Interface {
+pub(super) fn read(section: &Section<'_>, given: Given<'_>, findings: &mut Findings) -> Interface {
     let entries = Entries::new(section, KEYS, findings);
     let secret = entries.list("PrivateKey").first().map(|entry| (entry.line, "PrivateKey"));
     Interface {
-        key: key(&entries, section.line, findings),
+        key: key(&entries, section.line, given, findings),
         addresses: addresses(&entries, section.line, findings),
         mtu: entries.one("MTU", findings).and_then(|entry| {
             let mtu = findings.take(entry, value::number(entry.value, MIN_MTU, MAX_MTU))?;
             Some((entry.line, mtu))
         }),
         rekey_after_messages: rekey_after_messages(&entries, findings),
-        tap_name: entries
-            .one("TapName", findings)
-            .and_then(|entry| findings.take(entry, value::tap_name(entry.value)))
-            .unwrap_or_else(|| DEFAULT_TAP_NAME.to_owned()),
+        tap_name: tap_name(&entries, given, findings),
         link: link::of_interface(&entries, findings),
         run_as_user: run_as(&entries, "RunAsUser", findings),
         run_as_group: run_as(&entries, "RunAsGroup", findings),
@@ -67,10 +65,30 @@ pub(super) fn read(section: &Section<'_>, findings: &mut Findings) -> Interface 
     }
 }
 
-fn key(entries: &Entries<'_, '_>, line: u32, findings: &mut Findings) -> Option<KeySource> {
+/// The interface's name: that of the network, where it was started by name.
+fn tap_name(entries: &Entries<'_, '_>, given: Given<'_>, findings: &mut Findings) -> String {
+    let entry = entries.one("TapName", findings);
+    let named = entry.and_then(|entry| findings.take(entry, value::tap_name(entry.value)));
+    if let (Some(entry), Some(named), Some(instance)) = (entry, &named, given.interface)
+        && named != instance
+    {
+        let what = format!("{named} is another name than the network's, which is {instance}");
+        findings.error(entry.line, entry.key, what, format!("TapName = {instance}, or no TapName"));
+    }
+    named.unwrap_or_else(|| given.interface.unwrap_or(DEFAULT_TAP_NAME).to_owned())
+}
+
+fn key(entries: &Entries<'_, '_>, line: u32, given: Given<'_>, findings: &mut Findings) -> Option<KeySource> {
     let file = entries.one("PrivateKeyFile", findings);
     let inline = entries.one("PrivateKey", findings);
+    // Which of two identities is meant is not for us to guess.
+    if let (Some(entry), Some(credential)) = (inline.or(file), given.credential) {
+        let what = format!("there is the credential {} too", credential.display());
+        findings.error(entry.line, entry.key, what, "one of the two");
+        return None;
+    }
     match (inline, file) {
+        (None, None) if given.credential.is_some() => Some(KeySource::Credential),
         (Some(entry), None) => findings.take(entry, value::key(entry.value)).map(KeySource::Inline),
         (None, Some(entry)) if entry.value.is_empty() => {
             findings.error(
