@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 mod bench;
+mod deb;
 mod demo;
 mod need;
 mod say;
@@ -26,6 +27,8 @@ enum Command {
     Test(test::Arguments),
     /// Measures what jobs cost on the air, ours beside the Python tool, and writes BENCHMARKS.md
     Bench(bench::Arguments),
+    /// Builds the Debian packages
+    Deb(deb::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -34,6 +37,7 @@ fn main() -> ExitCode {
         Command::Demo(arguments) => demo::run(arguments),
         Command::Test(arguments) => test::run(arguments),
         Command::Bench(arguments) => bench::run(arguments),
+        Command::Deb(arguments) => deb::run(arguments),
     });
     match done {
         Ok(code) => code,

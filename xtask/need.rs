@@ -27,6 +27,18 @@ pub(crate) const PYTHON: Tool = Tool {
     check: &["python3", "-m", "ensurepip", "--version"],
     package: "python3-venv",
 };
+/// What every Debian package is built with: a compiler, make, dpkg-buildpackage.
+pub(crate) const BUILD_ESSENTIAL: Tool = Tool {
+    name: "build-essential",
+    check: &["dpkg-query", "--show", "build-essential"],
+    package: "build-essential",
+};
+/// Puts packages together.
+pub(crate) const DEBHELPER: Tool =
+    Tool { name: "debhelper", check: &["dpkg-query", "--show", "debhelper"], package: "debhelper" };
+/// Knows what is wrong with packages.
+pub(crate) const LINTIAN: Tool =
+    Tool { name: "lintian", check: &["lintian", "--version"], package: "lintian" };
 
 /// Sees to it that all these tools are there, installing what is missing when root.
 ///
