@@ -1,9 +1,12 @@
 //! The stories of the packaged service, each a claim about it on a whole Debian with systemd, D-Bus and polkit.
 
 mod service {
+    mod access;
     mod ground;
     mod journal;
     mod machine;
+    mod package;
+    mod peers;
     mod reload;
     mod restart;
     mod sandbox;
