@@ -94,6 +94,8 @@ fn build(layout: &Layout) -> Result<Vec<PathBuf>> {
         .current_dir(&layout.source)
         .env("CARGO_TARGET_DIR", &layout.cargo)
         .env("CARGO_HOME", cargo_home()?)
+        // Ourselves, built already.
+        .env("XTASK", std::env::current_exe().context("the path of this program")?)
         // The tests of the tree that the copy was made of are `cargo xtask test`.
         .env("DEB_BUILD_OPTIONS", "nocheck")
         // Standard output is for the paths.

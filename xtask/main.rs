@@ -7,6 +7,7 @@ use clap::{Parser, Subcommand};
 mod bench;
 mod deb;
 mod demo;
+mod licences;
 mod need;
 mod say;
 mod test;
@@ -29,6 +30,8 @@ enum Command {
     Bench(bench::Arguments),
     /// Builds the Debian packages
     Deb(deb::Arguments),
+    /// Writes whose libraries are in our programs, and their licences
+    Licences(licences::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -38,6 +41,7 @@ fn main() -> ExitCode {
         Command::Test(arguments) => test::run(arguments),
         Command::Bench(arguments) => bench::run(arguments),
         Command::Deb(arguments) => deb::run(arguments),
+        Command::Licences(arguments) => licences::run(arguments),
     });
     match done {
         Ok(code) => code,

@@ -1,20 +1,58 @@
-//! What the client can do: a file for each verb.
+//! What the client can do: a file for each noun.
 //!
+//! A verb is a struct of its arguments with a `run`, which answers on the [`Context`]'s stdout and tells how the process ends.
 //! The key commands are those of `wg`, down to exit codes and messages, so that scripts written for one run with the other.
 
+mod doctor;
 mod genkey;
 mod genpsk;
+mod init;
+mod invite;
+mod join;
+mod link;
+mod logs;
+mod monitor;
 mod output;
+mod peer;
+mod ping;
 mod pubkey;
+mod service;
+mod show;
+mod status;
+mod top;
 
 use std::ffi::OsString;
-use std::process;
 
 use clap::{Args, Subcommand};
+use clap_complete::engine::ArgValueCandidates;
+use meshnet_bus::names::Instance;
+
+use crate::completion;
+use crate::context::Context;
+use crate::error::Error;
+use crate::exit::Exit;
 
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    Init(init::Init),
+    Status(status::Status),
+    Show(show::Show),
+    Up(service::Up),
+    Down(service::Down),
+    Enable(service::Enable),
+    Disable(service::Disable),
+    #[command(subcommand)]
+    Peer(peer::Peer),
+    #[command(subcommand)]
+    Link(link::Link),
+    Ping(ping::Ping),
+    Monitor(monitor::Monitor),
+    Top(top::Top),
+    Invite(invite::Invite),
+    Join(join::Join),
+    Doctor(doctor::Doctor),
+    Logs(logs::Logs),
     /// Write a new private key to stdout
     #[command(name = "genkey", disable_help_flag = true)]
     GenKey(Nothing),
@@ -26,39 +64,92 @@ pub(crate) enum Command {
     GenPsk(Nothing),
 }
 
-/// No arguments; whatever comes all the same is a usage error, as `wg` tells it.
-#[derive(Debug, Args)]
-pub(crate) struct Nothing {
-    #[arg(hide = true, allow_hyphen_values = true, trailing_var_arg = true)]
-    surplus: Vec<OsString>,
-}
-
-impl Nothing {
-    /// Ends the process unless there are no arguments.
-    fn check(&self, verb: &str) {
-        if !self.surplus.is_empty() {
-            eprintln!("Usage: meshctl {verb}");
-            process::exit(1);
-        }
+/// Without a verb: how all networks are.
+impl Default for Command {
+    fn default() -> Self {
+        Self::Status(status::Status::default())
     }
 }
 
 impl Command {
     /// Does it.
-    pub(crate) fn run(self) -> anyhow::Result<()> {
+    pub(crate) fn run(self, context: &Context) -> Result<Exit, Error> {
         match self {
-            Self::GenKey(nothing) => {
-                nothing.check("genkey");
-                genkey::run()
-            }
-            Self::PubKey(nothing) => {
-                nothing.check("pubkey");
-                pubkey::run()
-            }
-            Self::GenPsk(nothing) => {
-                nothing.check("genpsk");
-                genpsk::run()
-            }
+            Self::Init(verb) => verb.run(context),
+            Self::Status(verb) => verb.run(context),
+            Self::Show(verb) => verb.run(context),
+            Self::Up(verb) => verb.run(context),
+            Self::Down(verb) => verb.run(context),
+            Self::Enable(verb) => verb.run(context),
+            Self::Disable(verb) => verb.run(context),
+            Self::Peer(verb) => verb.run(context),
+            Self::Link(verb) => verb.run(context),
+            Self::Ping(verb) => verb.run(context),
+            Self::Monitor(verb) => verb.run(context),
+            Self::Top(verb) => verb.run(context),
+            Self::Invite(verb) => verb.run(context),
+            Self::Join(verb) => verb.run(context),
+            Self::Doctor(verb) => verb.run(context),
+            Self::Logs(verb) => verb.run(context),
+            Self::GenKey(Nothing {}) => Ok(genkey::run().map(|()| Exit::Success)?),
+            Self::PubKey(Nothing {}) => Ok(pubkey::run().map(|()| Exit::Success)?),
+            Self::GenPsk(Nothing {}) => Ok(genpsk::run().map(|()| Exit::Success)?),
         }
     }
+}
+
+/// No arguments.
+#[derive(Debug, Args)]
+pub(crate) struct Nothing {}
+
+/// A network where one is meant, and may be left out if there is one only.
+#[derive(Debug, Default, Args)]
+pub(crate) struct OneNetwork {
+    /// The network; may be left out where there is one only
+    #[arg(value_name = "NET", add = ArgValueCandidates::new(completion::networks))]
+    network: Option<Instance>,
+}
+
+impl OneNetwork {
+    /// The one that the command line names, if it does: here or with `-n`.
+    ///
+    /// # Errors
+    /// If it names two.
+    pub(crate) fn named(&self, context: &Context) -> Result<Option<Instance>, Error> {
+        match (&self.network, &context.network) {
+            (Some(here), Some(there)) if here != there => {
+                Err(Error::usage(format!("two networks are named: {here} and, with -n, {there}")))
+            }
+            (Some(name), _) | (None, Some(name)) => Ok(Some(name.clone())),
+            (None, None) => Ok(None),
+        }
+    }
+}
+
+/// How long to wait for what systemd starts or stops.
+#[derive(Debug, Args)]
+pub(crate) struct Waiting {
+    /// Return as soon as systemd has taken the order, without its outcome
+    #[arg(long)]
+    pub no_wait: bool,
+
+    /// How long to wait for the outcome
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..=86_400))]
+    pub timeout: u32,
+}
+
+/// Answers the key commands; `None` if the words are none. Whatever follows one is a usage error, as `wg` tells it.
+pub(crate) fn key(words: &[OsString]) -> Option<Result<Exit, Error>> {
+    let verb = words.get(1)?.to_str()?;
+    let run = match verb {
+        "genkey" => genkey::run,
+        "pubkey" => pubkey::run,
+        "genpsk" => genpsk::run,
+        _ => return None,
+    };
+    if words.len() > 2 {
+        eprintln!("Usage: meshctl {verb}");
+        return Some(Ok(Exit::Failure));
+    }
+    Some(run().map(|()| Exit::Success).map_err(Error::from))
 }
