@@ -1,5 +1,7 @@
 //! Dictionaries that methods take.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 use zbus::wire::{DeserializeDict, OwnedFd, SerializeDict, Type};
 
@@ -7,6 +9,12 @@ use zbus::wire::{DeserializeDict, OwnedFd, SerializeDict, Type};
 pub const MAX_LIST_LEN: usize = 64;
 /// The longest text in [`PeerSettings`], in bytes.
 pub const MAX_TEXT_LEN: usize = 256;
+/// The most endpoints in [`PeerSettings`], and radios' keys.
+pub const MAX_ENDPOINTS: usize = 16;
+/// The most bytes of data that `Ping` sends: what fits the least MTU of IPv6 with room for headers.
+pub const MAX_PING_LEN: u16 = 1200;
+/// The longest that `Ping` waits.
+pub const MAX_PING_TIMEOUT: Duration = Duration::from_secs(600);
 
 /// What `AddPeer` and `SetPeer` are told of a peer. A key that is missing leaves `SetPeer`'s peer as it is in that respect.
 #[derive(Debug, Default, SerializeDict, DeserializeDict, Type)]

@@ -12,7 +12,7 @@ mod error;
 mod interpret;
 mod load;
 mod syntax;
-mod value;
+pub(crate) mod value;
 
 use std::path::PathBuf;
 

@@ -25,8 +25,15 @@ pub const CHANGES: usize = 256;
 /// the core.
 const FRESH: Duration = Duration::from_millis(100);
 
-/// The last description, and when it was made. Held for the time of a copy of an `Arc`.
-type Last = Arc<Mutex<Option<(Instant, Arc<Network>)>>>;
+/// The last description. Held for the time of a copy of an `Arc`.
+type Last = Arc<Mutex<Described>>;
+
+/// A description, and how much news there was when it was asked for: one that news overtook on its way is not kept.
+#[derive(Debug, Default)]
+struct Described {
+    news: u64,
+    last: Option<(Instant, Arc<Network>)>,
+}
 
 /// What a peer is to be; `None` leaves it as it is (or, for a peer that is added, empty).
 #[derive(Debug, Default)]
@@ -121,7 +128,10 @@ impl Control {
     /// Tells everybody who listens.
     pub fn tell(&self, change: Change) {
         // A description made before the news is none any more. No listener is no error.
-        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        let mut described = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        described.news += 1;
+        described.last = None;
+        drop(described);
         let _ = self.changes.send(change);
     }
 }
@@ -138,15 +148,21 @@ impl Handle {
     /// # Errors
     /// `Failed` if the network is stopping, `Busy` if too many orders wait.
     pub async fn describe(&self) -> Result<Arc<Network>, Error> {
-        let last = self.last.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        if let Some((made, network)) = last
-            && made.elapsed() < FRESH
-        {
-            return Ok(network);
-        }
+        let news = {
+            let described = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some((made, network)) = &described.last
+                && made.elapsed() < FRESH
+            {
+                return Ok(Arc::clone(network));
+            }
+            described.news
+        };
         let network = Arc::new(self.order(Command::Describe).await?);
-        *self.last.lock().unwrap_or_else(PoisonError::into_inner) =
-            Some((Instant::now(), Arc::clone(&network)));
+        let mut described = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        if described.news == news {
+            described.last = Some((Instant::now(), Arc::clone(&network)));
+        }
+        drop(described);
         Ok(network)
     }
 

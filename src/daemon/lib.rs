@@ -14,6 +14,7 @@ pub mod link;
 pub mod log;
 pub mod netlink;
 pub mod privilege;
+pub mod service;
 pub mod status;
 pub mod systemd;
 pub mod tap;

@@ -15,20 +15,20 @@ use super::error::quoted;
 use crate::link::Connect;
 
 /// What is wrong with a value, and what would be right.
-pub(super) type Wrong = (String, String);
+pub(crate) type Wrong = (String, String);
 
 /// The port of the Meshtastic client API.
 const CLIENT_API_PORT: u16 = 4403;
 
 /// A key, public or secret: its text is in no message.
-pub(super) fn key<K: std::str::FromStr<Err = KeyError>>(text: &str) -> Result<K, Wrong> {
+pub(crate) fn key<K: std::str::FromStr<Err = KeyError>>(text: &str) -> Result<K, Wrong> {
     const RIGHT: &str =
         "a key is 32 bytes in base64, as \"meshctl genkey\", \"pubkey\" and \"genpsk\" write it";
     text.parse().map_err(|error: KeyError| (error.to_string(), RIGHT.to_owned()))
 }
 
 /// A peer's public key.
-pub(super) fn public_key(text: &str) -> Result<PublicKey, Wrong> {
+pub(crate) fn public_key(text: &str) -> Result<PublicKey, Wrong> {
     let key: PublicKey = key(text)?;
     // Which private key tries it does not matter: such a point agrees with none.
     match PrivateKey::from_random([1; KEY_LEN]).agree(&key) {
@@ -41,7 +41,7 @@ pub(super) fn public_key(text: &str) -> Result<PublicKey, Wrong> {
 }
 
 /// The public key that a radio encrypts for.
-pub(super) fn radio_key(text: &str) -> Result<[u8; KEY_LEN], Wrong> {
+pub(crate) fn radio_key(text: &str) -> Result<[u8; KEY_LEN], Wrong> {
     let right = || "the radio's own public key: 32 bytes in base64, as the radio's app shows it".to_owned();
     let bytes = Zeroizing::new(STANDARD.decode(text).map_err(|_| ("not base64".to_owned(), right()))?);
     <[u8; KEY_LEN]>::try_from(bytes.as_slice())
@@ -49,7 +49,7 @@ pub(super) fn radio_key(text: &str) -> Result<[u8; KEY_LEN], Wrong> {
 }
 
 /// An address with a prefix length, a netmask or nothing (then it stands alone).
-pub(super) fn network(text: &str) -> Result<IpNet, Wrong> {
+pub(crate) fn network(text: &str) -> Result<IpNet, Wrong> {
     let wrong = || {
         let what = format!("{} is no address with a prefix length", quoted(text));
         (what, "for example 10.42.0.1/24 or fd42::1/64".to_owned())
@@ -90,7 +90,7 @@ pub(super) fn address(text: &str) -> Result<IpNet, Wrong> {
 }
 
 /// Where a peer is.
-pub(super) fn endpoint(text: &str) -> Result<LinkAddr, Wrong> {
+pub(crate) fn endpoint(text: &str) -> Result<LinkAddr, Wrong> {
     const RIGHT: &str = "\"!\" and the eight hexadecimal digits of the peer's radio, for example !d45b9db8";
     let digits = text.strip_prefix('!').filter(|d| d.len() == 8 && d.bytes().all(|b| b.is_ascii_hexdigit()));
     let node = digits.and_then(|digits| u32::from_str_radix(digits, 16).ok());
@@ -158,7 +158,7 @@ fn serial(rest: &str) -> Result<Connect, &'static str> {
 }
 
 /// The session protocol spoken with a peer.
-pub(super) fn mode(text: &str) -> Result<PeerMode, Wrong> {
+pub(crate) fn mode(text: &str) -> Result<PeerMode, Wrong> {
     if text.eq_ignore_ascii_case("PKI") {
         Ok(PeerMode::Pki)
     } else if text.eq_ignore_ascii_case("SYMMETRIC") {
@@ -200,7 +200,7 @@ pub(super) fn tap_name(text: &str) -> Result<String, Wrong> {
 }
 
 /// A name for logs and status.
-pub(super) fn name(text: &str) -> Result<String, Wrong> {
+pub(crate) fn name(text: &str) -> Result<String, Wrong> {
     const LONGEST: usize = 32;
     let fine = (1..=LONGEST).contains(&text.len())
         && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b));

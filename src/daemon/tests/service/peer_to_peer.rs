@@ -1,0 +1,36 @@
+//! A daemon's service and a client, joined without a bus.
+
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+
+use meshnetd::control::Handle;
+use meshnetd::service::authorizer::{AllowAll, Authorizer};
+use meshnetd::service::log_control::Log;
+use meshnetd::service::{self, Served};
+use zbus::connection::Builder;
+use zbus::{Connection, Guid};
+
+/// Both ends; the service's must be kept.
+pub(crate) struct Pair {
+    pub client: Connection,
+    _server: Connection,
+    _served: Served,
+}
+
+/// A log of which only the level is kept.
+pub(crate) const LOG: Log = Log { level: || "info".to_owned(), set_level: |_| Ok(()), target: "console" };
+
+/// Serves this core to a client that may do everything.
+pub(crate) async fn pair(handle: Handle) -> Pair {
+    pair_with(handle, Arc::new(AllowAll)).await
+}
+
+/// Serves this core to a client that may do what this allows.
+pub(crate) async fn pair_with(handle: Handle, authorizer: Arc<dyn Authorizer>) -> Pair {
+    let (ours, theirs) = UnixStream::pair().unwrap();
+    let server = Builder::unix_stream(ours).server(Guid::generate()).p2p().build();
+    let client = Builder::unix_stream(theirs).p2p().build();
+    let (server, client) = tokio::try_join!(server, client).unwrap();
+    let served = service::serve(&server, handle, authorizer, LOG).await.unwrap();
+    Pair { client, _server: server, _served: served }
+}
