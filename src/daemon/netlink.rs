@@ -8,10 +8,11 @@
 //! Life-cycle: [`start`] while the starting thread has CAP_NET_ADMIN → [`Interface::configure`] → events → ends when the
 //! [`Interface`] is dropped.
 //!
-//! Netlink allows one dump per socket at a time; the helper does without: it asks for its one link by name, and puts things in
-//! place whether they are there or not.
+//! Netlink allows one dump per socket at a time; the helper does one thing after the other, and has the kernel pick what concerns
+//! its one interface.
 
 mod apply;
+mod present;
 mod watch;
 
 use std::net::IpAddr;
@@ -20,6 +21,7 @@ use std::thread;
 use anyhow::{Context as _, anyhow};
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use ipnet::IpNet;
+use rtnetlink::sys::AsyncSocket as _;
 use tokio::sync::{mpsc, oneshot};
 
 pub use watch::InterfaceEvent;
@@ -89,6 +91,16 @@ impl Interface {
         self.requests.blocking_send(Configure { settings, done }).map_err(|_| gone())?;
         answer.blocking_recv().map_err(|_| gone())?
     }
+
+    /// As [`Interface::configure`], for a task.
+    ///
+    /// # Errors
+    /// If the kernel refuses something; what came before it stays.
+    pub async fn reconfigure(&self, settings: Settings) -> anyhow::Result<()> {
+        let (done, answer) = oneshot::channel();
+        self.requests.send(Configure { settings, done }).await.map_err(|_| gone())?;
+        answer.await.map_err(|_| gone())?
+    }
 }
 
 fn gone() -> anyhow::Error {
@@ -141,9 +153,11 @@ fn run(
 
 /// Opens the socket, subscribed to news of links, and finds the interface.
 async fn connect(name: &str) -> anyhow::Result<(rtnetlink::Handle, u32, watch::Messages)> {
-    let (connection, handle, messages) =
+    let (mut connection, handle, messages) =
         rtnetlink::new_multicast_connection(&[rtnetlink::MulticastGroup::Link])
             .context("cannot open netlink")?;
+    let socket = connection.socket_mut().socket_mut();
+    socket.set_netlink_get_strict_chk(true).context("cannot have the kernel choose what it answers")?;
     tokio::spawn(connection);
     let mut links = handle.link().get().match_name(name).execute();
     let link = links.try_next().await.with_context(|| format!("cannot find the interface {name}"))?;

@@ -1,5 +1,6 @@
 //! Makes the interface what it is to be. Every step puts in place what is there already, so that all of it can be done
-//! again after somebody took the interface down, which costs it routes and IPv6 addresses.
+//! again after somebody took the interface down, which costs it routes and IPv6 addresses, and to an interface that carried
+//! traffic in an earlier life of the daemon.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
@@ -11,10 +12,10 @@ use rtnetlink::packet_route::route::{RouteAttribute, RouteMessage, RouteMetric, 
 use rtnetlink::{Handle, LinkUnspec, RouteMessageBuilder};
 use tracing::debug;
 
-use super::{Settings, is_v6, speaks_ipv6};
+use super::{Settings, is_v6, present, speaks_ipv6};
 
 /// Routes through radios yield to whatever else leads there: usual metrics are 0 to 1024.
-const ROUTE_METRIC: u32 = 4096;
+pub(super) const ROUTE_METRIC: u32 = 4096;
 /// How many segments of a connection may be under way: enough for a lost one to show by those behind it.
 const MAX_SEGMENTS: u32 = 6;
 /// And how many at its start.
@@ -24,20 +25,24 @@ const TX_QUEUE_LEN: u32 = 64;
 
 /// Applies `settings` to the interface.
 pub(super) async fn apply(handle: &Handle, index: u32, settings: &Settings) -> anyhow::Result<()> {
-    let link = LinkUnspec::new_with_index(index)
-        .mtu(settings.mtu.into())
-        .append_extra_attribute(LinkAttribute::Address(settings.mac.to_vec()))
-        .append_extra_attribute(LinkAttribute::TxQueueLen(TX_QUEUE_LEN));
-    handle
-        .link()
-        .set(link.build())
-        .execute()
-        .await
-        .context("cannot set the interface's MTU and MAC address")?;
+    let link = present::link(handle, index).await?;
+    let mut change = LinkUnspec::new_with_index(index);
+    let wanted = [
+        LinkAttribute::Mtu(settings.mtu.into()),
+        // Setting it again would have the kernel forget its neighbours.
+        LinkAttribute::Address(settings.mac.to_vec()),
+        LinkAttribute::TxQueueLen(TX_QUEUE_LEN),
+    ];
+    for attribute in wanted.into_iter().filter(|attribute| !present::has(&link, attribute)) {
+        change = change.append_extra_attribute(attribute);
+    }
+    let change = handle.link().set(change.build());
+    change.execute().await.context("cannot set the interface's MTU and MAC address")?;
     if speaks_ipv6(settings.mtu) {
         quieten_ipv6(handle, index).await;
     }
-    for address in &settings.addresses {
+    let present = present::addresses(handle, index, settings).await?;
+    for address in settings.addresses.iter().filter(|address| !present.contains(address)) {
         add_address(handle, index, address)
             .await
             .with_context(|| format!("cannot add the address {address}"))?;
@@ -53,7 +58,7 @@ pub(super) async fn apply(handle: &Handle, index: u32, settings: &Settings) -> a
         let request = handle.route().add(route(index, prefix)).replace();
         request.execute().await.with_context(|| format!("cannot add the route to {prefix}"))?;
     }
-    Ok(())
+    present::remove_stale_routes(handle, index, settings).await
 }
 
 /// Keeps the kernel from giving the interface a link-local address, and with it from router solicitations and multicast

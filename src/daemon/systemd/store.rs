@@ -29,6 +29,10 @@ pub fn take() -> io::Result<Vec<Kept>> {
     if TAKEN.swap(true, Ordering::SeqCst) {
         return Ok(Vec::new());
     }
+    // Names without descriptors are another process's, whose environment we have.
+    if sd_notify::listen_fds()?.len() == 0 {
+        return Ok(Vec::new());
+    }
     let kept = sd_notify::listen_fds_with_names()?.map(|(number, name)| {
         // SAFETY: `$LISTEN_PID` is ours, so the service manager passed this descriptor to this process for it to own;
         // `listen_fds_with_names` has found it open (it set FD_CLOEXEC on it); and nobody else owns it: this happens once, as
