@@ -51,7 +51,7 @@ pub struct Config {
     pub run_as_group: Option<String>,
     /// The radios, at least one.
     pub links: Vec<LinkSpec>,
-    /// Everybody we talk to, at least one.
+    /// Everybody we talk to, but for those that are added at run time.
     pub peers: Vec<Peer>,
     /// What is allowed but deserves a look.
     pub warnings: Vec<ConfigError>,

@@ -101,9 +101,6 @@ pub(super) fn read(name: &str, text: &str, given: Given<'_>) -> Reading {
         }
     }
 
-    if peers.is_empty() {
-        findings.whole("no [Peer] section", "at least one");
-    }
     let Some((line, interface)) = interface else {
         findings.whole("no [Interface] section", "one, with PrivateKey, Address and MeshtasticConnect");
         let secret_at = first_secret(None, &peers);
@@ -132,6 +129,11 @@ fn build(
         Some(KeySource::File { path, line }) => Some((path.clone(), *line)),
         Some(KeySource::Inline(_) | KeySource::Credential) | None => None,
     };
+    if peers.is_empty() {
+        // No error: peers are also added over the bus, and a network begins with none.
+        let right = "a [Peer] section, or \"meshctl join\" or \"meshctl peer add\" once it runs";
+        findings.whole_warning("no [Peer] section", right);
+    }
     let mtu = check_mtu(&interface, &peers, &mut findings);
     let own = match &interface.key {
         Some(KeySource::Inline(key)) => Some(key.public()),

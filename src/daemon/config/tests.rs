@@ -395,7 +395,16 @@ fn whatever_is_required_is_missed() {
         let line = if ["PrivateKey", "Address", "MeshtasticConnect"].contains(&key) { 1 } else { 5 };
         assert!(error.starts_with(&format!("m.conf:{line}: {key}: ")), "{error}");
     }
-    assert_eq!(wrong("").len(), 2, "no [Interface], no [Peer]");
+    assert_eq!(wrong("").len(), 1, "no [Interface]");
+}
+
+#[test]
+fn a_network_may_begin_without_a_peer() {
+    let (interface, _) = base().split_once("[Peer]").map(|(a, b)| (a.to_owned(), b.to_owned())).unwrap();
+    let config = ok(&interface);
+    assert!(config.peers.is_empty());
+    let [warning] = config.warnings.as_slice() else { panic!("{:?}", config.warnings) };
+    assert!(warning.to_string().starts_with("m.conf: warning: no [Peer] section"), "{warning}");
 }
 
 #[test]
@@ -525,7 +534,7 @@ fn crowds_are_refused_before_they_cost_anything() {
     assert_eq!(fine(&base().replace("10.0.0.2/32", &prefixes)).peers[0].core.allowed_ips.len(), 50_000);
     let told = wrong(&"x\n".repeat(300_000));
     assert_eq!(told.len(), 1001);
-    assert_eq!(told[1000], "m.conf: 299002 more; mend these first");
+    assert_eq!(told[1000], "m.conf: 299001 more; mend these first");
 }
 
 #[test]

@@ -74,6 +74,11 @@ impl Findings {
         self.push(Severity::Error, None, None, what, right);
     }
 
+    /// A warning about the file as a whole.
+    pub(super) fn whole_warning(&mut self, what: impl Into<String>, right: impl Into<String>) {
+        self.push(Severity::Warning, None, None, what, right);
+    }
+
     /// Tells whether a value of this key is wrong.
     pub(super) fn has_line_error(&self, key: &str) -> bool {
         self.all.iter().any(|f| f.severity == Severity::Error && f.key.as_deref() == Some(key))
