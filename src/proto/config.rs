@@ -1,4 +1,4 @@
-//! What a [`Node`](crate::Node) is told at its birth: parsed and checked, so that nothing in it can be wrong in form.
+//! What a [`Node`](crate::Node) is told, at its birth and later: parsed and checked, so that nothing in it can be wrong in form.
 
 use ipnet::IpNet;
 
@@ -48,10 +48,13 @@ pub enum PeerMode {
     Symmetric,
 }
 
-/// Why a configuration makes no node.
+/// Why a configuration makes no node, or a peer's is not taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConfigError {
+    /// No peer has this public key.
+    #[error("no peer has the public key {0}")]
+    UnknownPeer(PublicKey),
     /// Two peers have the same public key.
     #[error("two peers have the public key {0}")]
     DuplicatePeer(PublicKey),

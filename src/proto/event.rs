@@ -26,6 +26,27 @@ pub enum Event {
         /// Which peer.
         peer: PublicKey,
     },
+    /// What is sent to a peer takes another way, or there is one again, or none any more.
+    PathChanged {
+        /// Which peer.
+        peer: PublicKey,
+        /// The link and the peer's address there until now.
+        from: Option<(LinkId, LinkAddr)>,
+        /// And from here on.
+        to: Option<(LinkId, LinkAddr)>,
+    },
+    /// The peer's host answered a ping.
+    PingAnswered {
+        /// What [`Node::ping`](crate::Node::ping) returned.
+        token: u64,
+        /// From the call to the answer: waits here, and for a handshake if there was one, included.
+        rtt: Duration,
+    },
+    /// No answer to a ping came in time, or it never left.
+    PingLost {
+        /// What [`Node::ping`](crate::Node::ping) returned.
+        token: u64,
+    },
     /// All tries of a handshake went unanswered.
     HandshakeTimedOut {
         /// Which peer.
@@ -82,6 +103,8 @@ pub enum DropReason {
     QueueOverflow,
     /// It waited for longer than is useful.
     Expired,
+    /// Its peer was removed, or got other keys, before it left; or it was a part of something from such a peer.
+    PeerRemoved,
     /// The link went down before it left.
     LinkDown,
     /// The link refused it.
@@ -129,6 +152,7 @@ impl DropReason {
             Self::AckSuperseded => "ack-superseded",
             Self::QueueOverflow => "queue-overflow",
             Self::Expired => "expired",
+            Self::PeerRemoved => "peer-removed",
             Self::LinkDown => "link-down",
             Self::Refused => "refused",
             Self::UnknownSender => "unknown-sender",
@@ -193,6 +217,14 @@ pub struct PeerSnapshot {
     pub received: Traffic,
     /// Frames that wait for a session or for an address.
     pub waiting: usize,
+    /// Packets of or for this peer that went nowhere.
+    pub drops: Drops,
+    /// The smoothed round-trip time (RFC 6298) of handshakes, and of pings that found a session, from the moment that they
+    /// left; `None` before the first.
+    pub rtt: Option<Duration>,
+    /// The share of the last handshakes and pings that left and were not answered, 0 to 1, over at most the last 32;
+    /// `None` before the first. Nothing else in the protocol demands an answer.
+    pub loss: Option<f32>,
 }
 
 /// A link at one moment.
@@ -213,7 +245,7 @@ pub struct LinkSnapshot {
 /// A node at one moment.
 #[derive(Debug, Clone)]
 pub struct Snapshot {
-    /// Peers, in the order of the configuration.
+    /// Peers, in the order in which they were added.
     pub peers: Vec<PeerSnapshot>,
     /// Links, by number.
     pub links: Vec<LinkSnapshot>,

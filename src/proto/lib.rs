@@ -9,6 +9,7 @@
 //! - [`link`]: what the core knows of a carrier, and the messages between the core and a link's driver.
 //! - [`meshtastic`]: the client API of a Meshtastic radio, and the price of its air.
 
+mod account;
 mod budget;
 pub mod config;
 pub mod event;
@@ -25,7 +26,7 @@ mod route;
 pub mod v1;
 
 pub use neighbour::mac_of;
-pub use node::Node;
+pub use node::{Node, PingError, RekeyError};
 
 #[cfg(test)]
 pub(crate) mod testing {

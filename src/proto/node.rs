@@ -7,18 +7,25 @@
 //! A frame's way out: `device` answers what the kernel asks its imagined Ethernet and finds the peer; `outbound` lets the
 //! frame wait for what it lacks, queues it on a link, and seals it when it leaves. A datagram's way in: `inbound` opens
 //! it, checks that the peer may speak as the inner source, and hands the frame to the interface. `peer` and `pki` hold a
-//! peer's state, `links` a link's (`link_news` is what its driver says), `store` the state file.
+//! peer's state, `links` a link's (`link_news` is what its driver says), `store` the state file, `durable` what goes into it.
+//! `roster` changes the peers while all this runs; `ping` pings them, and `quality` is what is measured of them.
 //!
 //! Invariants: every packet comes out, waits in a bounded place, or is counted in a [`DropReason`]; a peer's timer in
 //! `timers` is that of its state.
 
 mod device;
+mod durable;
 mod inbound;
 mod link_news;
 mod links;
 mod outbound;
 mod peer;
+mod peers;
+mod ping;
 mod pki;
+mod quality;
+mod rekey;
+mod roster;
 mod silence;
 mod store;
 #[cfg(test)]
@@ -32,22 +39,25 @@ use ipnet::IpNet;
 use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng as _, SeedableRng as _};
 
+use self::durable::Retired;
 use self::links::LinkState;
-use self::peer::{Keying, Peer};
-use self::pki::Pki;
-use self::store::Line;
-use crate::config::{Config, ConfigError, PeerConfig, PeerMode};
-use crate::event::{DropReason, Drops, Event, LinkSnapshot, PeerSnapshot, Snapshot};
+use self::peer::Keying;
+use self::peers::Peers;
+use self::ping::Ping;
+pub use self::ping::PingError;
+pub use self::rekey::RekeyError;
+use crate::account::Account;
+use crate::config::{Config, ConfigError};
+use crate::event::{DropReason, Event, LinkSnapshot, PeerSnapshot, Snapshot};
 use crate::frame::Mac;
-use crate::key::PublicKey;
+use crate::key::{PrivateKey, PublicKey};
 use crate::limit::Bucket;
 use crate::link::{Class, LinkAddr, LinkId, Transmit};
 use crate::neighbour;
-use crate::queue::{PeerIndex, count, count_many};
+use crate::queue::PeerIndex;
 use crate::route::Routes;
+use crate::v1::counters::Counters;
 use crate::v1::fragment::Reassembler;
-use crate::v1::handshake::Pair;
-use crate::v1::symmetric::Symmetric;
 
 /// Frames that wait for the interface to take them.
 const MAX_DEVICE_FRAMES: usize = 512;
@@ -58,27 +68,40 @@ const UNREACHABLES: Bucket = Bucket::new(50, Duration::from_millis(50));
 
 /// A network's protocol core. See the module's introduction.
 pub struct Node {
+    private_key: PrivateKey,
     public_key: PublicKey,
     mac: Mac,
     addresses: Vec<IpNet>,
     mtu: usize,
-    peers: Vec<Peer>,
+    rekey_after_messages: u64,
+    peers: Peers,
     by_endpoint: BTreeMap<LinkAddr, PeerIndex>,
     routes: Routes<PeerIndex>,
     links: BTreeMap<LinkId, LinkState>,
+    /// Links that were removed: what their drivers still say is out of date. A number is never used again.
+    removed_links: BTreeSet<LinkId>,
     reassembler: Reassembler,
+    /// Counters for symmetric peers.
+    counters: Counters,
+    /// Keys out of use, the oldest first.
+    retired: VecDeque<Retired>,
     rng: ChaCha20Rng,
     handshakes: Bucket,
     unreachables: Bucket,
     to_device: VecDeque<Vec<u8>>,
     events: VecDeque<Event>,
-    drops: Drops,
+    account: Account,
     /// When each peer needs attention, and why.
     timers: BTreeSet<(Instant, PeerIndex, &'static str)>,
-    timer_of: Vec<Option<(Instant, &'static str)>>,
     /// Addresses that a link has no key for.
     keyless: BTreeSet<(LinkId, LinkAddr)>,
     next_token: u64,
+    /// Pings whose answers are awaited.
+    pings: BTreeMap<u64, Ping>,
+    next_ping: u64,
+    /// The identifier of our pings, and the key that marks them.
+    ping_id: u16,
+    ping_key: [u8; 32],
     store_due: bool,
     closing: bool,
 }
@@ -92,107 +115,49 @@ impl Node {
         config: &Config,
         seed: [u8; 32],
         _unix_time: Duration,
-        _now: Instant,
+        now: Instant,
     ) -> Result<Self, ConfigError> {
         let public_key = config.private_key.public();
+        let mut rng = ChaCha20Rng::from_seed(seed);
+        let counters = Counters::new([rng.next_u64(), rng.next_u64()]);
+        let (mut ping_id, mut ping_key) = ([0; 2], [0; 32]);
+        rng.fill_bytes(&mut ping_id);
+        rng.fill_bytes(&mut ping_key);
         let mut node = Self {
+            private_key: config.private_key.clone(),
             public_key,
             mac: neighbour::mac_of(&public_key),
             addresses: config.addresses.clone(),
             mtu: config.mtu.into(),
-            peers: Vec::with_capacity(config.peers.len()),
+            rekey_after_messages: config.rekey_after_messages,
+            peers: Peers::default(),
             by_endpoint: BTreeMap::new(),
             routes: Routes::new(),
             links: BTreeMap::new(),
+            removed_links: BTreeSet::new(),
             reassembler: Reassembler::default(),
-            rng: ChaCha20Rng::from_seed(seed),
+            counters,
+            retired: VecDeque::new(),
+            rng,
             handshakes: HANDSHAKES,
             unreachables: UNREACHABLES,
             to_device: VecDeque::new(),
             events: VecDeque::new(),
-            drops: Drops::new(),
+            account: Account::default(),
             timers: BTreeSet::new(),
-            timer_of: vec![None; config.peers.len()],
             keyless: BTreeSet::new(),
             next_token: 0,
+            pings: BTreeMap::new(),
+            next_ping: 0,
+            ping_id: u16::from_be_bytes(ping_id),
+            ping_key,
             store_due: false,
             closing: false,
         };
         for peer in &config.peers {
-            node.add_peer(config, peer)?;
+            node.add_peer(peer, now)?;
         }
         Ok(node)
-    }
-
-    fn add_peer(&mut self, config: &Config, peer: &PeerConfig) -> Result<(), ConfigError> {
-        let key = peer.public_key;
-        if key == self.public_key {
-            return Err(ConfigError::OwnKey);
-        }
-        if self.peers.iter().any(|known| known.public_key == key) {
-            return Err(ConfigError::DuplicatePeer(key));
-        }
-        let at = self.peers.len();
-        for prefix in &peer.allowed_ips {
-            if self.routes.insert(*prefix, at).is_some() {
-                return Err(ConfigError::DuplicatePrefix(*prefix));
-            }
-        }
-        for endpoint in &peer.endpoints {
-            if self.by_endpoint.insert(*endpoint, at).is_some() {
-                return Err(ConfigError::DuplicateEndpoint(*endpoint));
-            }
-        }
-        let keying = self.keying(config, peer)?;
-        let mut added = Peer::new(key, keying, peer.endpoints.clone(), peer.allowed_ips.clone());
-        // After a restart fragments of the earlier life may still wait at the peer: they must not mix.
-        added.message =
-            self.rng.next_u32().to_le_bytes().first_chunk().copied().map_or(0, u16::from_le_bytes);
-        self.peers.push(added);
-        Ok(())
-    }
-
-    fn keying(&mut self, config: &Config, peer: &PeerConfig) -> Result<Keying, ConfigError> {
-        let key = peer.public_key;
-        match peer.mode {
-            PeerMode::Pki => {
-                let pair = Pair::new(config.private_key.clone(), key, peer.preshared_key.clone());
-                let pair = pair.ok_or(ConfigError::WeakKey(key))?;
-                let lower = self.public_key < key;
-                Ok(Keying::Pki(Box::new(Pki::new(pair, lower, config.rekey_after_messages))))
-            }
-            PeerMode::Symmetric => {
-                let psk = peer.preshared_key.as_ref().ok_or(ConfigError::NoPresharedKey(key))?;
-                let upper = self.public_key > key;
-                Ok(Keying::Symmetric(Box::new(Symmetric::new(psk, self.rng.next_u64(), upper))))
-            }
-        }
-    }
-
-    /// Takes up what an earlier life of this node gave out by [`Self::poll_store`]. Lines that make no sense are
-    /// ignored and counted in the return value; peers that are gone are forgotten.
-    pub fn restore(&mut self, stored: &[u8]) -> usize {
-        let (lines, unknown) = store::parse(stored);
-        for line in lines {
-            match line {
-                Line::Symmetric { peer, reserved, seen } => {
-                    if let Some(Keying::Symmetric(keying)) = self.peer_mut(&peer).map(|peer| &mut peer.keying)
-                    {
-                        keying.restore(reserved, &seen);
-                    }
-                }
-                Line::Mac { peer, mac } => {
-                    if let Some(peer) = self.peer_mut(&peer) {
-                        peer.learn_mac(mac);
-                    }
-                }
-            }
-        }
-        unknown
-    }
-
-    fn peer_mut(&mut self, key: &PublicKey) -> Option<&mut Peer> {
-        self.peers.iter_mut().find(|peer| peer.public_key == *key)
     }
 
     /// Does what is due.
@@ -204,18 +169,22 @@ impl Node {
             self.peer_timeout(at, now);
         }
         for state in self.links.values_mut() {
-            state.queue.expire(&mut self.drops, now);
-            state.expire_ready(&mut self.drops, now);
+            state.queue.expire(&mut self.account, now);
+            state.expire_ready(&mut self.account, now);
         }
+        self.expire_pings(now);
     }
 
     fn peer_timeout(&mut self, at: PeerIndex, now: Instant) {
         let expired = self.peers[at].expire_waiting(now);
-        count_many(&mut self.drops, DropReason::Expired, expired);
+        self.account.count_many(at, DropReason::Expired, expired);
         let pace = self.path(at).map(|(link, _)| self.links[&link].pace());
         if let Keying::Pki(pki) = &mut self.peers[at].keying {
             match pace {
-                Some(pace) => pki.handle_timeout(pace, &mut self.rng, now),
+                Some(pace) => {
+                    pki.handle_timeout(pace, &mut self.rng, now);
+                    pki.renew(pace, &mut self.rng, now);
+                }
                 None => pki.park(now),
             }
         }
@@ -229,7 +198,7 @@ impl Node {
         let wanted = self.peers[at].deadline(pace, now);
         // A machine that still wants what it was just given would spin; it is looked at again a little later.
         let wanted = wanted.map(|(due, why)| (due.max(now + Duration::from_millis(1)), why));
-        if let Some((due, why)) = std::mem::replace(&mut self.timer_of[at], wanted) {
+        if let Some((due, why)) = std::mem::replace(&mut self.peers[at].timer, wanted) {
             self.timers.remove(&(due, at, why));
         }
         if let Some((due, why)) = wanted {
@@ -273,7 +242,7 @@ impl Node {
         if self.to_device.len() < MAX_DEVICE_FRAMES {
             self.to_device.push_back(frame);
         } else {
-            count(&mut self.drops, DropReason::QueueOverflow);
+            self.account.count_nobodys(DropReason::QueueOverflow);
         }
     }
 
@@ -291,52 +260,18 @@ impl Node {
         self.events.pop_front()
     }
 
-    /// Returns what must be on disk before the next [`Self::poll_transmit`] may be called: the whole text of the state
-    /// file, which replaces the old one.
-    pub fn poll_store(&mut self) -> Option<Vec<u8>> {
-        for peer in &mut self.peers {
-            if let Keying::Symmetric(symmetric) = &mut peer.keying {
-                let reserved = symmetric.reserve().is_some();
-                self.store_due |= reserved || symmetric.outgrew_store();
-            }
-        }
-        if !std::mem::take(&mut self.store_due) {
-            return None;
-        }
-        let closing = self.closing;
-        let mut lines = Vec::new();
-        for peer in &mut self.peers {
-            if let Keying::Symmetric(symmetric) = &mut peer.keying {
-                let seen = if closing { symmetric.seen() } else { symmetric.seen_ahead() };
-                lines.push(Line::Symmetric {
-                    peer: peer.public_key,
-                    reserved: symmetric.reservation(),
-                    seen,
-                });
-            }
-            lines.extend(peer.mac.map(|mac| Line::Mac { peer: peer.public_key, mac }));
-        }
-        Some(store::emit(&lines))
-    }
-
-    /// Ends this node's life in an orderly way: the next [`Self::poll_store`] returns a state that loses nothing.
-    pub const fn close(&mut self) {
-        self.closing = true;
-        self.store_due = true;
-    }
-
     /// Returns when [`Self::handle_timeout`] must be called next, and why.
     #[must_use]
     pub fn poll_timeout(&self, now: Instant) -> Option<(Instant, &'static str)> {
         let peer = self.timers.first().map(|(due, _, why)| (*due, *why));
         let links = self.links.values().filter_map(|state| state.deadline(now));
-        links.chain(peer).min()
+        links.chain(peer).chain(self.ping_deadline()).min()
     }
 
     /// Returns the state of everything, for status displays.
     #[must_use]
     pub fn snapshot(&self, now: Instant) -> Snapshot {
-        let peers = self.peers.iter().enumerate().map(|(at, peer)| PeerSnapshot {
+        let peers = self.peers.iter().map(|(at, peer)| PeerSnapshot {
             public_key: peer.public_key,
             state: peer.state(),
             last_handshake: match &peer.keying {
@@ -348,6 +283,9 @@ impl Node {
             sent: peer.sent,
             received: peer.received,
             waiting: peer.waiting_len(),
+            drops: self.account.of(at),
+            rtt: peer.quality.rtt(),
+            loss: peer.quality.loss(),
         });
         let links = self.links.iter().map(|(link, state)| LinkSnapshot {
             link: *link,
@@ -356,7 +294,7 @@ impl Node {
             airtime_used: state.budget.as_ref().map_or(Duration::ZERO, |budget| budget.used(now)),
             airtime_left: state.budget.as_ref().map(|budget| budget.left(Class::Handshake, now)),
         });
-        Snapshot { peers: peers.collect(), links: links.collect(), drops: self.drops.clone() }
+        Snapshot { peers: peers.collect(), links: links.collect(), drops: self.account.total().clone() }
     }
 
     fn transmit(&mut self, link: LinkId, ready: links::Ready, now: Instant) -> Option<Transmit> {
@@ -379,7 +317,9 @@ impl Node {
             far: ready.far,
             token,
         };
-        state.remember(token, ready, now);
+        let (at, ping) = (ready.peer, ready.ping);
+        state.remember(token, ready, price, now);
+        self.note_left(at, ping, &transmit.payload, Some(now));
         Some(transmit)
     }
 }

@@ -15,11 +15,14 @@
 //!
 //! Invariants: at most [`MAX_FLOW`] frames of a flow and [`MAX_FRAMES`] in all; idle flows are forgotten in time; no frame is returned after its time.
 
+mod removal;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-use crate::event::{DropReason, Drops};
+use crate::account::Account;
+use crate::event::DropReason;
 use crate::frame::{Frame, Inner, Packet, Tcp, tcp_flag};
 use crate::link::Class;
 
@@ -43,7 +46,8 @@ pub struct Tempo {
     pub next: Duration,
 }
 
-/// Which peer, by its place in the node.
+/// Which peer, by a number that the node gives once and never again: what is kept under it by mistake after the peer was
+/// removed can reach no other.
 pub type PeerIndex = usize;
 
 /// What makes packets one conversation: addresses, protocol, ports.
@@ -155,7 +159,7 @@ impl Queue {
     }
 
     /// Takes a frame for a peer.
-    pub fn push(&mut self, peer: PeerIndex, entry: Entry, tempo: Tempo, drops: &mut Drops, now: Instant) {
+    pub fn push(&mut self, peer: PeerIndex, entry: Entry, tempo: Tempo, account: &mut Account, now: Instant) {
         let share = self.shares.entry(peer).or_default();
         if share.waiting == 0 {
             share.tag = share.tag.max(self.clock);
@@ -165,7 +169,7 @@ impl Queue {
             flow.tag = flow.tag.max(share.clock);
         }
         let before = flow.entries.len();
-        flow.push(entry, tempo, drops, now);
+        flow.push(entry, tempo, &mut |reason| account.count(peer, reason), now);
         let after = flow.entries.len();
         share.waiting = share.waiting + after - before;
         self.len = self.len + after - before;
@@ -173,7 +177,7 @@ impl Queue {
             share.prune();
         }
         if self.len > MAX_FRAMES {
-            self.drop_from_longest(drops);
+            self.drop_from_longest(account);
         }
     }
 
@@ -182,7 +186,7 @@ impl Queue {
         &mut self,
         least: Class,
         price: impl Fn(usize) -> Duration,
-        drops: &mut Drops,
+        account: &mut Account,
         now: Instant,
     ) -> Option<(PeerIndex, Entry)> {
         loop {
@@ -193,7 +197,7 @@ impl Queue {
             self.len -= 1;
             share.waiting -= 1;
             if entry.is_expired(now) {
-                count(drops, DropReason::Expired);
+                account.count(peer, DropReason::Expired);
                 continue;
             }
             let cost = charge(entry.class, price(entry.frame.len()));
@@ -215,30 +219,6 @@ impl Queue {
         let (peer, flow) = self.next_flow(least, now)?;
         let entry = self.shares.get(&peer)?.flows.get(&flow)?.entries.front()?;
         Some((entry.class, entry.frame.len()))
-    }
-
-    /// Takes out everything, each flow's frames in their order.
-    pub fn take_all(&mut self) -> Vec<(PeerIndex, Entry)> {
-        self.len = 0;
-        let shares = std::mem::take(&mut self.shares).into_iter();
-        let flows = shares.flat_map(|(peer, share)| share.flows.into_values().map(move |flow| (peer, flow)));
-        flows.flat_map(|(peer, flow)| flow.entries.into_iter().map(move |entry| (peer, entry))).collect()
-    }
-
-    /// Drops what is of no more use.
-    pub fn expire(&mut self, drops: &mut Drops, now: Instant) {
-        for share in self.shares.values_mut() {
-            for flow in share.flows.values_mut() {
-                let before = flow.entries.len();
-                flow.entries.retain(|entry| !entry.is_expired(now));
-                let gone = before - flow.entries.len();
-                share.waiting -= gone;
-                self.len -= gone;
-                for _ in 0..gone {
-                    count(drops, DropReason::Expired);
-                }
-            }
-        }
     }
 
     /// Returns when the first frame expires.
@@ -275,33 +255,33 @@ impl Queue {
         busy.min_by_key(key).map(|(id, _)| (*peer, *id))
     }
 
-    fn drop_from_longest(&mut self, drops: &mut Drops) {
-        let flows = self.shares.values_mut().flat_map(|share| {
+    fn drop_from_longest(&mut self, account: &mut Account) {
+        let flows = self.shares.iter_mut().flat_map(|(peer, share)| {
             let waiting = &mut share.waiting;
-            share.flows.values_mut().max_by_key(|flow| flow.entries.len()).map(|flow| (waiting, flow))
+            share.flows.values_mut().max_by_key(|flow| flow.entries.len()).map(|flow| (*peer, waiting, flow))
         });
-        if let Some((waiting, flow)) = flows.max_by_key(|(_, flow)| flow.entries.len()) {
+        if let Some((peer, waiting, flow)) = flows.max_by_key(|(_, _, flow)| flow.entries.len()) {
             flow.entries.pop_front();
             *waiting -= 1;
             self.len -= 1;
-            count(drops, DropReason::QueueOverflow);
+            account.count(peer, DropReason::QueueOverflow);
         }
     }
 }
 
 impl Flow {
-    fn push(&mut self, mut entry: Entry, tempo: Tempo, drops: &mut Drops, now: Instant) {
+    fn push(&mut self, mut entry: Entry, tempo: Tempo, dropped: &mut impl FnMut(DropReason), now: Instant) {
         if let Some(tcp) = entry.tcp {
             if let Some(waiting) = self.waiting_copy(&tcp) {
                 // The newer copy bears the newer acknowledgement and timestamp.
                 waiting.frame = entry.frame;
                 waiting.tcp = entry.tcp;
-                return count(drops, DropReason::TcpDuplicate);
+                return dropped(DropReason::TcpDuplicate);
             }
             if self.cannot_be_answered_yet(&tcp, tempo.answer, now) {
-                return count(drops, DropReason::TcpDuplicate);
+                return dropped(DropReason::TcpDuplicate);
             }
-            let covered = self.drop_covered_acks(&tcp, drops);
+            let covered = self.drop_covered_acks(&tcp, dropped);
             entry.held_until = self.hold(&tcp, covered, tempo, now);
         }
         // Nothing waits behind a held acknowledgement.
@@ -309,7 +289,7 @@ impl Flow {
         self.entries.push_back(entry);
         if self.entries.len() > MAX_FLOW {
             self.entries.pop_front();
-            count(drops, DropReason::QueueOverflow);
+            dropped(DropReason::QueueOverflow);
         }
     }
 
@@ -340,7 +320,7 @@ impl Flow {
 
     /// A pure acknowledgement goes when a newer one, or a segment that says as much, comes behind it. Returns whether any
     /// did.
-    fn drop_covered_acks(&mut self, newer: &Tcp, drops: &mut Drops) -> bool {
+    fn drop_covered_acks(&mut self, newer: &Tcp, dropped: &mut impl FnMut(DropReason)) -> bool {
         if newer.flags & tcp_flag::ACK == 0 {
             return false;
         }
@@ -351,7 +331,7 @@ impl Flow {
                 waiting.is_pure_ack() && (carried || newer.acknowledges_more_than(&waiting))
             });
             if covered {
-                count(drops, DropReason::AckSuperseded);
+                dropped(DropReason::AckSuperseded);
             }
             !covered
         });
@@ -392,18 +372,6 @@ fn charge(class: Class, price: Duration) -> Duration {
         Class::Interactive => price / 4,
         Class::Handshake | Class::Control => Duration::ZERO,
         Class::Bulk => price,
-    }
-}
-
-/// Counts a packet that goes nowhere.
-pub fn count(drops: &mut Drops, reason: DropReason) {
-    count_many(drops, reason, 1);
-}
-
-/// Counts packets that go nowhere; a reason that nothing was dropped for does not appear.
-pub fn count_many(drops: &mut Drops, reason: DropReason, number: u64) {
-    if number > 0 {
-        *drops.entry(reason).or_default() += number;
     }
 }
 

@@ -30,6 +30,23 @@ impl<T: Copy> Routes<T> {
         }
     }
 
+    /// Returns the value of exactly this prefix.
+    #[must_use]
+    pub fn get(&self, prefix: IpNet) -> Option<T> {
+        match prefix {
+            IpNet::V4(prefix) => self.v4.get(&prefix.trunc()).copied(),
+            IpNet::V6(prefix) => self.v6.get(&prefix.trunc()).copied(),
+        }
+    }
+
+    /// Removes a prefix; returns the value that it had.
+    pub fn remove(&mut self, prefix: IpNet) -> Option<T> {
+        match prefix {
+            IpNet::V4(prefix) => self.v4.remove(&prefix.trunc()),
+            IpNet::V6(prefix) => self.v6.remove(&prefix.trunc()),
+        }
+    }
+
     /// Returns the longest prefix that contains `address`, and its value.
     #[must_use]
     pub fn find(&self, address: IpAddr) -> Option<(IpNet, T)> {
@@ -60,6 +77,17 @@ mod tests {
         assert_eq!(find("192.0.2.1"), Some(0));
         assert_eq!(find("fd00::1"), Some(3));
         assert_eq!(find("2001:db8::1"), None);
+    }
+
+    #[test]
+    fn a_prefix_that_is_removed_leaves_the_wider_one() {
+        let mut routes = Routes::new();
+        routes.insert("10.0.0.0/8".parse().unwrap(), 1);
+        routes.insert("10.0.0.2/32".parse().unwrap(), 2);
+        assert_eq!(routes.get("10.1.2.3/8".parse().unwrap()), Some(1), "host bits do not count");
+        assert_eq!(routes.remove("10.0.0.2/32".parse().unwrap()), Some(2));
+        assert_eq!(routes.find("10.0.0.2".parse().unwrap()).map(|(_, value)| value), Some(1));
+        assert_eq!(routes.remove("10.0.0.2/32".parse().unwrap()), None);
     }
 
     #[test]

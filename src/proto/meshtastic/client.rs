@@ -20,6 +20,7 @@
 //! Invariants: nothing that the radio sends makes memory grow without bound or panics; a datagram that is too long for the
 //! air is refused here; the packets in the radio and the room told to the core never exceed `flow::DEPTH` together.
 
+mod contacts;
 mod device;
 mod eviction;
 mod flow;
@@ -41,6 +42,7 @@ use prost::Message as _;
 use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng as _, SeedableRng as _};
 
+use crate::limit::Bucket;
 use crate::link::{LinkCaps, LinkEvent, Transmit};
 
 use super::message::{Heartbeat, ToRadio, to_radio};
@@ -110,6 +112,8 @@ pub struct Client {
     last_text: Option<(String, Instant)>,
     saw_text: bool,
     introduced: Option<Instant>,
+    /// Limits how many keys are asked for at once.
+    questions: Bucket,
     channel_utilization: Option<f32>,
     air_util_tx: Option<f32>,
     nodes_known: u32,
@@ -143,6 +147,7 @@ impl Client {
             last_text: None,
             saw_text: false,
             introduced: None,
+            questions: contacts::QUESTIONS,
             channel_utilization: None,
             air_util_tx: None,
             nodes_known: 0,

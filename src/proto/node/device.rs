@@ -10,7 +10,7 @@ use crate::event::DropReason;
 use crate::frame::{Arp, ETHERNET_HEADER, Frame, Inner, Mac, Packet, protocol};
 use crate::icmp;
 use crate::neighbour::{self, Discovery};
-use crate::queue::count;
+use crate::queue::PeerIndex;
 
 /// The MAC address at which the kernel finds what is nowhere: frames there are answered by ICMP.
 const NOWHERE: Mac = [0x02, 0, 0, 0, 0, 0];
@@ -27,7 +27,7 @@ impl Node {
             Err(_) => Err(DropReason::MalformedFrame),
         };
         if let Err(reason) = handled {
-            count(&mut self.drops, reason);
+            self.account.count_nobodys(reason);
         }
     }
 
@@ -111,9 +111,12 @@ impl Node {
         }
     }
 
-    /// Drops a frame of the interface's that got stuck on its way, and says so to its sender.
-    pub(super) fn drop_frame(&mut self, frame: &[u8], reason: DropReason, now: Instant) {
-        count(&mut self.drops, reason);
+    /// Drops a frame for a peer that got stuck on its way, and says so to its sender.
+    pub(super) fn drop_frame(&mut self, at: PeerIndex, frame: &[u8], reason: DropReason, now: Instant) {
+        self.account.count(at, reason);
+        if let Some(token) = self.own_ping(at, frame) {
+            return self.ping_dropped(token);
+        }
         if let Ok(Frame { inner: Inner::Ip(packet), .. }) = Frame::parse(frame) {
             let to = self.mac;
             self.answer_unreachable(&packet, to, now);

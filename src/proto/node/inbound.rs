@@ -10,7 +10,7 @@ use crate::event::{DropReason, Event};
 use crate::frame::{Arp, Frame, Inner, Mac, Packet};
 use crate::link::{LinkAddr, LinkId};
 use crate::neighbour::{self, Discovery};
-use crate::queue::{PeerIndex, count, count_many};
+use crate::queue::PeerIndex;
 use crate::v1::fragment::Piece;
 use crate::v1::session::OpenError;
 use crate::v1::wire::{Data, Datagram, Init, Response};
@@ -18,8 +18,11 @@ use crate::v1::wire::{Data, Datagram, Init, Response};
 impl Node {
     /// Takes a datagram from a link.
     pub fn handle_datagram(&mut self, link: LinkId, from: LinkAddr, bytes: &[u8], now: Instant) {
+        if self.removed_links.contains(&link) {
+            return self.account.count_nobodys(DropReason::LinkDown);
+        }
         let Some(&at) = self.by_endpoint.get(&from) else {
-            return count(&mut self.drops, DropReason::UnknownSender);
+            return self.account.count_nobodys(DropReason::UnknownSender);
         };
         let price = self.links.get(&link).map(|state| state.datagram_price(bytes.len()));
         let received = &mut self.peers[at].received;
@@ -33,7 +36,7 @@ impl Node {
                 let before = self.reassembler.given_up();
                 let piece = self.reassembler.push(from, &fragment, now);
                 let gone = self.reassembler.given_up() - before;
-                count_many(&mut self.drops, DropReason::BadFragment, gone);
+                self.account.count_many(at, DropReason::BadFragment, gone);
                 match piece {
                     Piece::Whole { counter, ciphertext } => {
                         self.data(at, (link, from), &Data { counter, ciphertext: &ciphertext }, now)
@@ -45,7 +48,7 @@ impl Node {
             Err(_) => Err(DropReason::MalformedDatagram),
         };
         if let Err(reason) = handled {
-            count(&mut self.drops, reason);
+            self.account.count(at, reason);
         }
         self.settle(at, now);
     }
@@ -162,7 +165,9 @@ impl Node {
                 let received = &mut self.peers[at].received;
                 received.packets += 1;
                 received.bytes += len;
-                self.push_inner(at, frame, many);
+                if !self.take_answer(at, &packet, now) {
+                    self.push_inner(at, frame, many);
+                }
                 Ok(())
             }
             Inner::Other => Err(DropReason::NotForUs),

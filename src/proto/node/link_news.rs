@@ -7,11 +7,15 @@ use super::links::LinkState;
 use super::peer::Keying;
 use crate::event::{DropReason, Event};
 use crate::link::{LinkAddr, LinkEvent, LinkId, Refusal};
-use crate::queue::count;
+use crate::queue::PeerIndex;
+use crate::v1::wire::Datagram;
 
 impl Node {
     /// Takes news about a link from its driver.
     pub fn handle_link(&mut self, link: LinkId, event: LinkEvent, now: Instant) {
+        if self.removed_links.contains(&link) {
+            return;
+        }
         let state = self.links.entry(link).or_insert_with(|| LinkState::new(now));
         match event {
             LinkEvent::Up(caps) => {
@@ -19,17 +23,18 @@ impl Node {
                 state.up(caps);
                 if was_down {
                     self.link_is_back(now);
+                } else {
+                    self.note_paths();
                 }
             }
             LinkEvent::Down => {
-                for _ in 0..state.down(now) {
-                    count(&mut self.drops, DropReason::LinkDown);
-                }
+                state.down(&mut self.account, now);
                 // Another link may reach the peer; if none does, the frames wait for this one to come back.
                 for (at, entry) in state.queue.take_all() {
                     self.readmit(at, entry, now);
                     self.settle(at, now);
                 }
+                self.note_paths();
             }
             LinkEvent::Room(room) => state.room = room,
             LinkEvent::Spent(air) => {
@@ -42,9 +47,72 @@ impl Node {
         }
     }
 
-    /// What waited for a link may go; handshakes that were given up for lack of one start again with the next frame.
+    /// Removes a link. What waits for it goes by another, or waits for one that may come back, or is dropped. Whatever its
+    /// driver still says is ignored: a number of a link is not used again in the life of a node.
+    pub fn remove_link(&mut self, link: LinkId, now: Instant) {
+        self.removed_links.insert(link);
+        let Some(mut state) = self.links.remove(&link) else { return };
+        state.down(&mut self.account, now);
+        self.keyless.retain(|(on, _)| *on != link);
+        for (_, peer) in self.peers.iter_mut() {
+            peer.heard_on = peer.heard_on.filter(|(on, _)| *on != link);
+        }
+        for (at, entry) in state.queue.take_all() {
+            self.readmit(at, entry, now);
+        }
+        for at in self.peers.numbers() {
+            self.flush(at, now);
+            self.settle(at, now);
+        }
+    }
+
+    /// Tells the operator which peers are reached otherwise than before.
+    fn note_paths(&mut self) {
+        for at in self.peers.numbers() {
+            self.note_path(at);
+        }
+    }
+
+    /// Tells the operator if a peer is reached otherwise than before.
+    pub(super) fn note_path(&mut self, at: PeerIndex) {
+        let to = self.path(at);
+        let peer = &mut self.peers[at];
+        let from = std::mem::replace(&mut peer.told_path, to);
+        if from != to {
+            let peer = peer.public_key;
+            self.push_event(Event::PathChanged { peer, from, to });
+        }
+    }
+
+    /// A datagram for a peer was handed to a link at `left`, or (`None`) the link gave it back: of what demands an answer,
+    /// it is noted.
+    pub(super) fn note_left(
+        &mut self,
+        at: PeerIndex,
+        ping: Option<u64>,
+        payload: &[u8],
+        left: Option<Instant>,
+    ) {
+        match (ping, left) {
+            (Some(token), Some(left)) => self.ping_left(token, left),
+            (Some(token), None) => self.ping_dropped(token),
+            (None, _) => {}
+        }
+        if let (Keying::Pki(pki), Ok(Datagram::Init(init))) =
+            (&mut self.peers[at].keying, Datagram::parse(payload))
+        {
+            pki.note_left(&init, left);
+        }
+    }
+
+    /// What waited for a link may go, and the handshakes that somebody wants; those that were given up for lack of a link
+    /// start again with the next frame.
     fn link_is_back(&mut self, now: Instant) {
-        for at in 0..self.peers.len() {
+        for at in self.peers.numbers() {
+            let pace = self.pace(at);
+            if let Keying::Pki(pki) = &mut self.peers[at].keying {
+                pki.renew(pace, &mut self.rng, now);
+            }
             self.flush(at, now);
             self.settle(at, now);
         }
@@ -68,7 +136,10 @@ impl Node {
             }
             _ => {}
         }
-        count(&mut self.drops, DropReason::Refused);
+        if !went_out {
+            self.note_left(ready.peer, ready.ping, &ready.payload, None);
+        }
+        self.account.count(ready.peer, DropReason::Refused);
     }
 
     fn key_known(&mut self, link: LinkId, addr: LinkAddr, now: Instant) {

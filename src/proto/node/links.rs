@@ -7,10 +7,11 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
+use crate::account::Account;
 use crate::budget::Budget;
-use crate::event::{DropReason, Drops};
+use crate::event::DropReason;
 use crate::link::{Airtime, Class, LinkAddr, LinkCaps};
-use crate::queue::{Entry, PeerIndex, Queue, Tempo, count};
+use crate::queue::{Entry, PeerIndex, Queue, Tempo};
 use crate::v1::wire::{FRAGMENT_HEADER, INIT_LEN, RESPONSE_LEN};
 use crate::v1::{DATA_OVERHEAD, TAG_LEN};
 
@@ -34,6 +35,8 @@ pub(super) struct Ready {
     pub(super) class: Class,
     pub(super) far: bool,
     pub(super) expires: Instant,
+    /// The ping of ours that it is, or is a part of.
+    pub(super) ping: Option<u64>,
 }
 
 /// Where a complete datagram waits.
@@ -46,8 +49,10 @@ enum Place {
 /// A datagram handed to the link.
 struct InFlight {
     token: u64,
-    ready: Ready,
-    /// When its air was booked.
+    /// What to send again if it was refused; nothing once its peer or its address there is gone.
+    ready: Option<Ready>,
+    /// The air that was booked for it, and when.
+    price: Duration,
     since: Instant,
 }
 
@@ -90,17 +95,33 @@ impl LinkState {
         self.caps = Some(caps);
     }
 
-    /// Goes down; returns how many complete datagrams are lost with it.
-    pub(super) fn down(&mut self, now: Instant) -> usize {
+    /// Goes down, and complete datagrams are lost with it.
+    pub(super) fn down(&mut self, account: &mut Account, now: Instant) {
         if self.caps.take().is_some() {
             self.down_since = now;
         }
         self.room = 0;
         self.in_flight.clear();
-        let lost = self.ready.len() + self.fragments.len();
-        self.ready.clear();
-        self.fragments.clear();
-        lost
+        for lost in self.ready.drain(..).chain(self.fragments.drain(..)) {
+            account.count(lost.peer, DropReason::LinkDown);
+        }
+    }
+
+    /// Forgets complete datagrams that nobody wants any more, also those that the link may still refuse; returns how
+    /// many there were here.
+    pub(super) fn forget_ready(&mut self, unwanted: impl Fn(&Ready) -> bool) -> usize {
+        let before = self.ready.len() + self.fragments.len();
+        self.ready.retain(|ready| !unwanted(ready));
+        self.fragments.retain(|fragment| !unwanted(fragment));
+        for flight in &mut self.in_flight {
+            flight.ready.take_if(|ready| unwanted(ready));
+        }
+        before - self.ready.len() - self.fragments.len()
+    }
+
+    /// Forgets everything for a peer; returns how much there was here.
+    pub(super) fn forget_peer(&mut self, peer: PeerIndex) -> usize {
+        self.queue.forget_peer(peer) + self.forget_ready(|ready| ready.peer == peer)
     }
 
     /// Whether frames should be kept for it: it is up, or has not been down for long.
@@ -132,6 +153,13 @@ impl LinkState {
         self.price(INIT_LEN) + self.price(RESPONSE_LEN) + self.access() * 2 + PROCESSING
     }
 
+    /// The least that a frame and an answer of the same length take on it.
+    pub(super) fn round_trip(&self, frame_len: usize) -> Duration {
+        let Some(caps) = &self.caps else { return Duration::ZERO };
+        let datagrams = u32::try_from(datagrams(caps, frame_len)).unwrap_or(u32::MAX);
+        (frame_price(caps, frame_len) + self.access() * datagrams) * 2
+    }
+
     /// How fast TCP can be on it. An answer comes after a full frame that may be on the air before the one in question; the
     /// next segment of a stream after a frame's time and a busy channel's waits.
     pub(super) fn tempo(&self) -> Tempo {
@@ -160,8 +188,8 @@ impl LinkState {
         fits
     }
 
-    pub(super) fn remember(&mut self, token: u64, ready: Ready, now: Instant) {
-        self.in_flight.push_back(InFlight { token, ready, since: now });
+    pub(super) fn remember(&mut self, token: u64, ready: Ready, price: Duration, now: Instant) {
+        self.in_flight.push_back(InFlight { token, ready: Some(ready), price, since: now });
         if self.in_flight.len() > MAX_IN_FLIGHT {
             self.in_flight.pop_front();
         }
@@ -170,12 +198,11 @@ impl LinkState {
     /// Takes back a datagram that the link refused, with the air that was booked for it unless that `went_out` in vain.
     pub(super) fn take_back(&mut self, token: u64, went_out: bool) -> Option<Ready> {
         let at = self.in_flight.iter().position(|known| known.token == token)?;
-        let InFlight { ready, since, .. } = self.in_flight.remove(at)?;
-        let price = self.price(ready.payload.len());
+        let InFlight { ready, price, since, .. } = self.in_flight.remove(at)?;
         if let Some(budget) = self.budget.as_mut().filter(|_| !went_out) {
             budget.refund(price, since);
         }
-        Some(ready)
+        ready
     }
 
     /// Whether the air allows this now.
@@ -194,13 +221,13 @@ impl LinkState {
     pub(super) fn pop(
         &mut self,
         least: Class,
-        drops: &mut Drops,
+        account: &mut Account,
         now: Instant,
     ) -> Option<(PeerIndex, Entry)> {
         let caps = self.caps.as_ref()?;
         // While a frame goes in fragments, nothing is sealed that would have to wait for its last one.
         let least = if self.fragments.is_empty() { least } else { least.min(Class::Interactive) };
-        self.queue.pop(least, |len| frame_price(caps, len), drops, now)
+        self.queue.pop(least, |len| frame_price(caps, len), account, now)
     }
 
     /// Makes the datagrams of a sealed frame ready: before the fragments of whatever is less urgent.
@@ -214,8 +241,8 @@ impl LinkState {
 
     /// Takes the most urgent complete datagram if the air allows it; a bulk fragment lets a frame go before it that
     /// somebody waits for.
-    pub(super) fn next_ready(&mut self, drops: &mut Drops, now: Instant) -> Option<Ready> {
-        self.expire_ready(drops, now);
+    pub(super) fn next_ready(&mut self, account: &mut Account, now: Instant) -> Option<Ready> {
+        self.expire_ready(account, now);
         let first = self.first_ready()?;
         let head = self.ready_at(first)?;
         let overtaken = matches!(first, Place::Fragments)
@@ -231,13 +258,16 @@ impl LinkState {
     }
 
     /// Drops complete datagrams that are of no more use.
-    pub(super) fn expire_ready(&mut self, drops: &mut Drops, now: Instant) {
-        let before = self.ready.len() + self.fragments.len();
-        self.ready.retain(|ready| ready.expires > now);
-        self.fragments.retain(|fragment| fragment.expires > now);
-        for _ in self.ready.len() + self.fragments.len()..before {
-            count(drops, DropReason::Expired);
-        }
+    pub(super) fn expire_ready(&mut self, account: &mut Account, now: Instant) {
+        let mut is_useful = |ready: &Ready| {
+            let useful = ready.expires > now;
+            if !useful {
+                account.count(ready.peer, DropReason::Expired);
+            }
+            useful
+        };
+        self.ready.retain(&mut is_useful);
+        self.fragments.retain(&mut is_useful);
     }
 
     /// The most urgent complete datagram; of equals, one that is ready goes before a fragment.
@@ -289,6 +319,15 @@ fn price(caps: Option<&LinkCaps>, len: usize) -> Duration {
         Some(Airtime::Metered(metered)) => metered.airtime(len),
         Some(Airtime::Free) | None => Duration::ZERO,
     }
+}
+
+/// How many datagrams a frame becomes once it is sealed.
+fn datagrams(caps: &LinkCaps, frame_len: usize) -> usize {
+    let mtu = usize::from(caps.mtu);
+    if frame_len + DATA_OVERHEAD <= mtu || mtu <= FRAGMENT_HEADER {
+        return 1;
+    }
+    (8 + frame_len + TAG_LEN).div_ceil(mtu - FRAGMENT_HEADER)
 }
 
 /// The air that a frame takes once it is sealed and, if need be, cut into fragments.

@@ -5,13 +5,13 @@ use std::time::Instant;
 
 use super::Node;
 use super::links::Ready;
-use super::peer::{Keying, Resolution};
+use super::peer::{Keying, Peer, Resolution};
 use super::pki::{Action, Readiness};
 use crate::event::{DropReason, Event, SessionState};
 use crate::frame::{Frame, Inner};
 use crate::link::{Class, LinkAddr, LinkId, Transmit};
 use crate::neighbour;
-use crate::queue::{Entry, PeerIndex, count, count_many};
+use crate::queue::{Entry, PeerIndex};
 use crate::v1::fragment;
 use crate::v1::wire::Data;
 
@@ -27,7 +27,7 @@ impl Node {
         match self.peers[at].readiness(pace, &mut self.rng, now) {
             Readiness::Ready => {}
             Readiness::Wait => return self.wait(at, frame, expires, now),
-            Readiness::Away => return self.drop_frame(&frame, DropReason::HandshakeTimeout, now),
+            Readiness::Away => return self.drop_frame(at, &frame, DropReason::HandshakeTimeout, now),
         }
         match self.peers[at].resolve(pace, now) {
             (Resolution::Known, _) => {
@@ -37,18 +37,18 @@ impl Node {
                 let frame = self.address(at, frame);
                 let entry = Entry::new(frame, expires);
                 if let Some(state) = self.links.get_mut(&link) {
-                    state.queue.push(at, entry, tempo, &mut self.drops, now);
+                    state.queue.push(at, entry, tempo, &mut self.account, now);
                 }
             }
             (Resolution::Asked, ask) => {
                 let dropped = self.peers[at].wait(frame, expires);
-                count_many(&mut self.drops, DropReason::HandshakeBacklog, dropped);
+                self.account.count_many(at, DropReason::HandshakeBacklog, dropped);
                 if ask {
                     let destination = self.peers[at].first_waiting().and_then(destination);
                     self.ask_for_mac(at, destination, now);
                 }
             }
-            (Resolution::Unresolved, _) => self.drop_frame(&frame, DropReason::Unresolved, now),
+            (Resolution::Unresolved, _) => self.drop_frame(at, &frame, DropReason::Unresolved, now),
         }
     }
 
@@ -56,7 +56,7 @@ impl Node {
     pub(super) fn readmit(&mut self, at: PeerIndex, entry: Entry, now: Instant) {
         // A question or an answer of ours is not worth a wait: it will be asked again.
         if entry.class == Class::Control {
-            return count(&mut self.drops, DropReason::LinkDown);
+            return self.account.count(at, DropReason::LinkDown);
         }
         self.admit(at, entry.frame, Some(entry.expires), now);
     }
@@ -64,7 +64,7 @@ impl Node {
     /// Keeps a frame until there is a session; asks the peer for a proof of the one that it was offered.
     fn wait(&mut self, at: PeerIndex, frame: Vec<u8>, expires: Instant, now: Instant) {
         let dropped = self.peers[at].wait(frame, expires);
-        count_many(&mut self.drops, DropReason::HandshakeBacklog, dropped);
+        self.account.count_many(at, DropReason::HandshakeBacklog, dropped);
         let pace = self.pace(at);
         if self.peers[at].take_probe(pace, now) {
             self.probe(at, now);
@@ -78,9 +78,9 @@ impl Node {
             Some(state) => {
                 let expires = expires.unwrap_or(now + state.useful_time());
                 let dropped = self.peers[at].wait(frame, expires);
-                count_many(&mut self.drops, DropReason::HandshakeBacklog, dropped);
+                self.account.count_many(at, DropReason::HandshakeBacklog, dropped);
             }
-            None => self.drop_frame(&frame, DropReason::NoPath, now),
+            None => self.drop_frame(at, &frame, DropReason::NoPath, now),
         }
     }
 
@@ -122,10 +122,10 @@ impl Node {
 
     /// Queues a frame of our own making, which has its addresses and is not worth waiting for a session.
     pub(super) fn send_control(&mut self, at: PeerIndex, frame: Vec<u8>, now: Instant) {
-        let Some((link, _)) = self.path(at) else { return count(&mut self.drops, DropReason::NoPath) };
+        let Some((link, _)) = self.path(at) else { return self.account.count(at, DropReason::NoPath) };
         if let Some(state) = self.links.get_mut(&link) {
             let entry = Entry::new(frame, now + state.useful_time());
-            state.queue.push(at, entry, state.tempo(), &mut self.drops, now);
+            state.queue.push(at, entry, state.tempo(), &mut self.account, now);
         }
     }
 
@@ -136,10 +136,10 @@ impl Node {
     fn send_datagram(&mut self, at: PeerIndex, payload: Vec<u8>, class: Class, far: bool, now: Instant) {
         let path = self.path(at);
         let state = path.and_then(|(link, to)| self.links.get_mut(&link).map(|state| (state, to)));
-        let Some((state, to)) = state else { return count(&mut self.drops, DropReason::NoPath) };
+        let Some((state, to)) = state else { return self.account.count(at, DropReason::NoPath) };
         let expires = now + state.useful_time();
-        if !state.push_ready(Ready { peer: at, to, payload, class, far, expires }) {
-            count(&mut self.drops, DropReason::QueueOverflow);
+        if !state.push_ready(Ready { peer: at, to, payload, class, far, expires, ping: None }) {
+            self.account.count(at, DropReason::QueueOverflow);
         }
     }
 
@@ -162,10 +162,15 @@ impl Node {
                     self.push_event(if first { Event::PeerUp { peer } } else { Event::Rekeyed { peer } });
                     self.flush(at, now);
                 }
+                Action::Measured(rtt) => self.peers[at].quality.answered(rtt),
                 Action::Prove => self.prove(at, now),
                 Action::Failed { tries, lost } => self.failed(at, tries, lost, now),
             }
         }
+        if let Peer { keying: Keying::Pki(pki), quality, .. } = &mut self.peers[at] {
+            (0..pki.take_lost()).for_each(|_| quality.lost());
+        }
+        self.note_path(at);
         self.arm(at, now);
     }
 
@@ -219,7 +224,7 @@ impl Node {
             if state.caps.is_none() || state.room == 0 {
                 return None;
             }
-            if let Some(ready) = state.next_ready(&mut self.drops, now) {
+            if let Some(ready) = state.next_ready(&mut self.account, now) {
                 return self.transmit(link, ready, now);
             }
             let Some(least) = state.least_affordable(now) else {
@@ -232,7 +237,7 @@ impl Node {
                 state.exhausted = false;
             }
             let state = self.links.get_mut(&link)?;
-            let (at, entry) = state.pop(least, &mut self.drops, now)?;
+            let (at, entry) = state.pop(least, &mut self.account, now)?;
             self.seal_entry(link, at, entry, now);
         }
     }
@@ -262,27 +267,28 @@ impl Node {
             Readiness::Wait => {
                 // A question or an answer of ours is not worth a wait: it will be asked again.
                 if entry.class == Class::Control {
-                    count(&mut self.drops, DropReason::NoSession);
+                    self.account.count(at, DropReason::NoSession);
                 } else {
                     self.wait(at, entry.frame, entry.expires, now);
                 }
                 return self.settle(at, now);
             }
             Readiness::Away => {
-                self.drop_frame(&entry.frame, DropReason::HandshakeTimeout, now);
+                self.drop_frame(at, &entry.frame, DropReason::HandshakeTimeout, now);
                 return self.settle(at, now);
             }
         }
+        let ping = self.own_ping(at, &entry.frame);
         let peer = &mut self.peers[at];
         let sealed = match &mut peer.keying {
             Keying::Pki(pki) => pki.seal(&entry.frame, now),
             Keying::Symmetric(symmetric) => symmetric.seal(&entry.frame),
         };
         let Some((counter, ciphertext)) = sealed else {
-            return count(&mut self.drops, DropReason::NoSession);
+            return self.account.count(at, DropReason::NoSession);
         };
         let Some(datagrams) = fragment::split(counter, &ciphertext, &mut peer.message, mtu) else {
-            return count(&mut self.drops, DropReason::TooBig);
+            return self.account.count(at, DropReason::TooBig);
         };
         if entry.class != Class::Control {
             peer.sent.packets += 1;
@@ -290,7 +296,7 @@ impl Node {
         }
         if let Some(state) = self.links.get_mut(&link) {
             let (class, expires) = (entry.class, entry.expires);
-            let ready = |payload| Ready { peer: at, to, payload, class, far: false, expires };
+            let ready = |payload| Ready { peer: at, to, payload, class, far: false, expires, ping };
             state.push_sealed(datagrams.into_iter().map(ready).collect());
         }
         self.settle(at, now);
@@ -298,7 +304,7 @@ impl Node {
 }
 
 /// Returns whither a frame goes, if it carries IP.
-fn destination(frame: &[u8]) -> Option<IpAddr> {
+pub(super) fn destination(frame: &[u8]) -> Option<IpAddr> {
     match Frame::parse(frame) {
         Ok(Frame { inner: Inner::Ip(packet), .. }) => Some(packet.destination),
         _ => None,

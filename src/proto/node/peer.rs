@@ -12,14 +12,16 @@ use ipnet::IpNet;
 use rand_chacha::ChaCha20Rng;
 
 use super::pki::{Pki, Readiness};
+use super::quality::Quality;
 use super::silence::Silence;
+use crate::config::{PeerConfig, PeerMode};
 use crate::event::{SessionState, Traffic};
 use crate::frame::Mac;
 use crate::key::PublicKey;
 use crate::limit::Bucket;
 use crate::link::{LinkAddr, LinkId};
 use crate::neighbour;
-use crate::v1::symmetric::Symmetric;
+use crate::v1::symmetric::{Symmetric, name_of};
 
 /// Frames that may wait for a session, and their bytes.
 const MAX_WAITING: usize = 32;
@@ -55,11 +57,15 @@ pub(super) struct Peer {
     pub(super) public_key: PublicKey,
     pub(super) keying: Keying,
     pub(super) endpoints: Vec<LinkAddr>,
-    allowed_ips: Vec<IpNet>,
+    pub(super) allowed_ips: Vec<IpNet>,
     /// The link that it was last heard on.
     pub(super) heard_on: Option<(LinkId, LinkAddr)>,
     /// How many paths to it have failed, one after the other.
     pub(super) detours: usize,
+    /// The path that the operator knows of.
+    pub(super) told_path: Option<(LinkId, LinkAddr)>,
+    /// When it needs attention, and why.
+    pub(super) timer: Option<(Instant, &'static str)>,
     pub(super) mac: Option<Mac>,
     /// Limits how often a change of it is worth a write to disk.
     pub(super) mac_writes: Bucket,
@@ -72,6 +78,7 @@ pub(super) struct Peer {
     pub(super) sent: Traffic,
     pub(super) received: Traffic,
     pub(super) last_seen: Option<Instant>,
+    pub(super) quality: Quality,
     pub(super) up: bool,
     /// Limits how often a handshake that does not authenticate is reported.
     pub(super) complaints: Bucket,
@@ -90,19 +97,17 @@ pub(super) enum Resolution {
 }
 
 impl Peer {
-    pub(super) fn new(
-        public_key: PublicKey,
-        keying: Keying,
-        endpoints: Vec<LinkAddr>,
-        allowed_ips: Vec<IpNet>,
-    ) -> Self {
+    /// Makes a peer that is nowhere yet.
+    pub(super) fn new(public_key: PublicKey, keying: Keying) -> Self {
         Self {
             public_key,
             keying,
-            endpoints,
-            allowed_ips,
+            endpoints: Vec::new(),
+            allowed_ips: Vec::new(),
             heard_on: None,
             detours: 0,
+            told_path: None,
+            timer: None,
             mac: None,
             mac_writes: Bucket::new(4, Duration::from_secs(600)),
             resolving: None,
@@ -114,9 +119,21 @@ impl Peer {
             sent: Traffic::default(),
             received: Traffic::default(),
             last_seen: None,
+            quality: Quality::default(),
             up: false,
             complaints: Bucket::new(1, Duration::from_secs(3600)),
             probed: false,
+        }
+    }
+
+    /// Whether a configuration means the keys that the peer has.
+    pub(super) fn is_keyed_as(&self, config: &PeerConfig) -> bool {
+        match (&self.keying, config.mode) {
+            (Keying::Pki(pki), PeerMode::Pki) => pki.preshared() == config.preshared_key.as_ref(),
+            (Keying::Symmetric(symmetric), PeerMode::Symmetric) => {
+                config.preshared_key.as_ref().is_some_and(|key| name_of(key) == symmetric.name())
+            }
+            _ => false,
         }
     }
 
@@ -131,7 +148,7 @@ impl Peer {
     pub(super) fn state(&self) -> SessionState {
         match &self.keying {
             Keying::Pki(pki) => pki.state(),
-            Keying::Symmetric(_) if self.last_seen.is_some() => SessionState::Established,
+            Keying::Symmetric(_) if self.up => SessionState::Established,
             Keying::Symmetric(_) => SessionState::Idle,
         }
     }
@@ -160,6 +177,15 @@ impl Peer {
     pub(super) fn take_waiting(&mut self) -> VecDeque<Waiting> {
         self.waiting_bytes = 0;
         std::mem::take(&mut self.waiting)
+    }
+
+    /// Takes out the waiting frames that are `astray`, in their order.
+    pub(super) fn take_astray(&mut self, astray: impl Fn(&[u8]) -> bool) -> Vec<Waiting> {
+        let (gone, stay) =
+            std::mem::take(&mut self.waiting).into_iter().partition(|w: &Waiting| astray(&w.frame));
+        self.waiting = stay;
+        self.waiting_bytes = self.waiting.iter().map(|waiting| waiting.frame.len()).sum();
+        gone.into()
     }
 
     pub(super) fn waiting_len(&self) -> usize {

@@ -11,6 +11,7 @@
 //! have lost it: several datagrams that no session opens, or several frames sent and nothing heard for a while. Both are
 //! limited in rate, so that neither forged datagrams nor a silent receiver make us fill the air.
 
+mod attempts;
 mod provocation;
 mod sessions;
 
@@ -21,10 +22,11 @@ use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng as _, SeedableRng as _};
 use zeroize::Zeroizing;
 
+use self::attempts::Attempts;
 use self::provocation::Provocation;
 use self::sessions::{Live, Offer, OpenedBy, Sessions};
 use crate::event::{DropReason, SessionState};
-use crate::key::PrivateKey;
+use crate::key::{PresharedKey, PrivateKey};
 use crate::limit::Bucket;
 use crate::v1::handshake::{Attempt, Pair, respond};
 use crate::v1::wire::{Data, Init, Response};
@@ -38,10 +40,6 @@ const TRIES: u32 = 5;
 const TRIES_WHEN_AWAY: u32 = 2;
 /// From this try on, reach as far as the link can.
 const FAR_FROM_TRY: u32 = 2;
-/// Attempts whose response may still come, and for how long: a peer with a backlog answers late, and a peer that lets go
-/// of its old session for each init that it answers has then no other.
-const MAX_ATTEMPTS: usize = 8;
-const ATTEMPT_FOR: Duration = Duration::from_secs(300);
 /// Pause after a failed handshake, doubled by each further one.
 const COOLDOWN: Duration = Duration::from_secs(20);
 const MAX_COOLDOWN: Duration = Duration::from_secs(300);
@@ -102,6 +100,8 @@ pub(super) enum Action {
         /// There was none before.
         first: bool,
     },
+    /// An init was answered after this time.
+    Measured(Duration),
     /// The handshake came to nothing: what waits may not stay.
     Failed {
         /// How many inits were sent.
@@ -120,7 +120,7 @@ pub(super) struct Pki {
     /// Whether the peer is a meshnetd, once known.
     kin: Option<bool>,
     sessions: Sessions,
-    attempts: VecDeque<(Attempt, Instant)>,
+    attempts: Attempts,
     handshake: Option<Handshake>,
     cooldown: Option<Instant>,
     failures: u32,
@@ -133,6 +133,8 @@ pub(super) struct Pki {
     provocation: Provocation,
     silence: Option<Silence>,
     silence_for: Duration,
+    /// A handshake is wanted for its own sake, and none has come to an end since.
+    renewal_wanted: bool,
     actions: VecDeque<Action>,
 }
 
@@ -144,7 +146,7 @@ impl Pki {
             rekey_messages,
             kin: None,
             sessions: Sessions::default(),
-            attempts: VecDeque::new(),
+            attempts: Attempts::default(),
             handshake: None,
             cooldown: None,
             failures: 0,
@@ -156,6 +158,7 @@ impl Pki {
             provocation: Provocation::default(),
             silence: None,
             silence_for: UNANSWERED_FOR,
+            renewal_wanted: false,
             actions: VecDeque::new(),
         }
     }
@@ -180,6 +183,38 @@ impl Pki {
 
     pub(super) fn poll_action(&mut self) -> Option<Action> {
         self.actions.pop_front()
+    }
+
+    /// Returns how many inits were lost since this was asked last.
+    pub(super) const fn take_lost(&mut self) -> u32 {
+        self.attempts.take_lost()
+    }
+
+    pub(super) const fn preshared(&self) -> Option<&PresharedKey> {
+        self.pair.preshared()
+    }
+
+    pub(super) const fn set_rekey_messages(&mut self, messages: u64) {
+        self.rekey_messages = messages;
+    }
+
+    /// An init was handed to a link, or (`None`) the link gave it back.
+    pub(super) fn note_left(&mut self, init: &Init, left: Option<Instant>) {
+        self.attempts.note_left(init.session, left);
+    }
+
+    /// Somebody wants fresh keys, whatever the age of those in use, which serve until then.
+    pub(super) fn want_renewal(&mut self) {
+        self.renewal_wanted = true;
+        self.cooldown = None;
+        self.failures = 0;
+    }
+
+    /// Starts the handshake that somebody wants, if it is not under way. Call when a link reaches the peer.
+    pub(super) fn renew(&mut self, pace: Duration, rng: &mut ChaCha20Rng, now: Instant) {
+        if self.renewal_wanted {
+            self.start(pace, rng, now);
+        }
     }
 
     /// Says what may be done with an outgoing frame, and starts the handshake that it needs. `pace`: how long a handshake
@@ -265,6 +300,7 @@ impl Pki {
             self.kin = Some(kin);
             self.unproven = 0;
             self.handshake = None;
+            self.renewal_wanted = false;
             // A peer that is none of us has only the session of the init that it answered last, if one of ours is still
             // to be answered.
             if self.kin != Some(false) {
@@ -325,7 +361,7 @@ impl Pki {
         if self.seen.contains(&init.ephemeral) {
             return Err(DropReason::Replayed);
         }
-        let ours_is_fresh = self.attempts.back().is_some_and(|(_, at)| now < *at + retry_time(pace, 1));
+        let ours_is_fresh = self.attempts.last().is_some_and(|at| now < at + retry_time(pace, 1));
         if self.lower && self.handshake.is_some() && ours_is_fresh {
             return Err(DropReason::HandshakeCollision);
         }
@@ -368,14 +404,17 @@ impl Pki {
         now: Instant,
     ) -> Result<(), DropReason> {
         self.expire(now);
-        let attempt = self.attempts.iter().position(|(attempt, _)| attempt.number() == response.receiver);
-        let Some(at) = attempt else { return Err(DropReason::BadHandshake) };
+        let Some((at, attempt)) = self.attempts.find(response.receiver) else {
+            return Err(DropReason::BadHandshake);
+        };
         if !self.responses.take(now) || !global.take(now) {
             return Err(DropReason::HandshakeFlood);
         }
-        let keys = self.attempts[at].0.finish(&self.pair, response).map_err(|_| DropReason::BadHandshake)?;
+        let keys = attempt.finish(&self.pair, response).map_err(|_| DropReason::BadHandshake)?;
         // A responder that drops the old session for each new one now has this one, unless it answers a later init too.
-        self.attempts.drain(..=at);
+        let rtt = self.attempts.answered(at, now);
+        self.actions.extend(rtt.map(Action::Measured));
+        self.renewal_wanted = false;
         self.unproven = 0;
         self.kin = Some(self.pair.number(&response.ephemeral) == response.sender);
         self.handshake = None;
@@ -417,10 +456,7 @@ impl Pki {
         let attempt = Attempt::new(&self.pair, fresh_key(rng));
         let payload = attempt.init().emit().to_vec();
         self.actions.push_back(Action::Send { payload, far: tries >= FAR_FROM_TRY });
-        self.attempts.push_back((attempt, now));
-        if self.attempts.len() > MAX_ATTEMPTS {
-            self.attempts.pop_front();
-        }
+        self.attempts.push(attempt, now);
         let wait = retry_time(pace, tries);
         let jitter = wait.mul_f64(f64::from(rng.next_u32() >> 16) / 65_536.0 / 4.0);
         self.handshake = Some(Handshake { tries: tries + 1, next_at: now + wait + jitter });
@@ -428,6 +464,7 @@ impl Pki {
 
     fn fail(&mut self, tries: u32, now: Instant) {
         self.handshake = None;
+        self.renewal_wanted = false;
         let pause = COOLDOWN * 2_u32.pow(self.failures.min(6));
         self.failures += 1;
         self.cooldown = Some(now + pause.min(MAX_COOLDOWN));
@@ -448,7 +485,7 @@ impl Pki {
     /// When [`Self::handle_timeout`] is due: a retry, or keys to be forgotten.
     pub(super) fn deadline(&self) -> Option<(Instant, &'static str)> {
         let retry = self.handshake.as_ref().map(|handshake| (handshake.next_at, "handshake"));
-        let attempt = self.attempts.front().map(|(_, at)| (*at + ATTEMPT_FOR, "old keys"));
+        let attempt = self.attempts.deadline().map(|at| (at, "old keys"));
         retry.into_iter().chain(attempt).chain(self.sessions.deadline()).min()
     }
 
@@ -458,9 +495,7 @@ impl Pki {
     }
 
     fn expire(&mut self, now: Instant) {
-        while self.attempts.front().is_some_and(|(_, at)| *at + ATTEMPT_FOR <= now) {
-            self.attempts.pop_front();
-        }
+        self.attempts.expire(now);
         self.sessions.expire(self.rekey_messages, now);
     }
 }

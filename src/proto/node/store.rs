@@ -4,30 +4,42 @@
 //!
 //! ```text
 //! meshnet-state 1
-//! symmetric <public key> <end of reserved counters> <first>-<highest>,...
+//! counters <lower or upper> <end of those given out>
+//! symmetric <public key> <end of those given out> <first>-<highest>,... <name of the preshared key>
 //! mac <public key> <twelve hexadecimal digits>
 //! ```
 //!
-//! Lines that make no sense are counted and left out; nothing secret is in it.
+//! Older files have no `counters`, and no names of keys. Lines that make no sense are counted and left out; nothing secret
+//! is in it.
 
 use std::fmt::Write as _;
 
 use crate::frame::Mac;
 use crate::key::PublicKey;
+use crate::v1::symmetric::KeyName;
 
 const HEADER: &str = "meshnet-state 1";
 
 /// A line of the state file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Line {
+    /// How far the counters of symmetric keys were given out.
+    Counters {
+        /// In which half of the range.
+        upper: bool,
+        /// None of it below this may be used again.
+        reserved: u64,
+    },
     /// Counters of a symmetric peer.
     Symmetric {
         /// Which peer.
         peer: PublicKey,
-        /// No counter below this may be used again.
+        /// No counter below this may be used again in the half of the range that is for this peer.
         reserved: u64,
         /// Runs of counters that were seen.
         seen: Vec<(u64, u64)>,
+        /// Under which key; the peer's, whichever it is, if nothing is said.
+        name: Option<KeyName>,
     },
     /// The MAC address of a version 1 peer.
     Mac {
@@ -43,21 +55,33 @@ pub(super) fn emit(lines: &[Line]) -> Vec<u8> {
     let mut out = format!("{HEADER}\n");
     for line in lines {
         match line {
-            Line::Symmetric { peer, reserved, seen } => {
+            Line::Counters { upper, reserved } => {
+                let half = if *upper { "upper" } else { "lower" };
+                let _infallible = write!(out, "counters {half} {reserved}");
+            }
+            Line::Symmetric { peer, reserved, seen, name } => {
                 let _infallible = write!(out, "symmetric {peer} {reserved} ");
                 let runs: Vec<_> = seen.iter().map(|(first, highest)| format!("{first}-{highest}")).collect();
                 out.push_str(&runs.join(","));
+                if let Some(name) = name {
+                    out.push(' ');
+                    push_hex(&mut out, name);
+                }
             }
             Line::Mac { peer, mac } => {
                 let _infallible = write!(out, "mac {peer} ");
-                mac.iter().for_each(|byte| {
-                    let _infallible = write!(out, "{byte:02x}");
-                });
+                push_hex(&mut out, mac);
             }
         }
         out.push('\n');
     }
     out.into_bytes()
+}
+
+fn push_hex(out: &mut String, bytes: &[u8]) {
+    for byte in bytes {
+        let _infallible = write!(out, "{byte:02x}");
+    }
 }
 
 /// Reads the file; returns its lines and how many made no sense.
@@ -79,24 +103,37 @@ pub(super) fn parse(bytes: &[u8]) -> (Vec<Line>, usize) {
 
 fn parse_line(line: &str) -> Option<Line> {
     let mut words = line.split(' ');
-    let (kind, peer) = (words.next()?, words.next()?.parse().ok()?);
+    let (kind, whose) = (words.next()?, words.next()?);
     match kind {
+        "counters" => {
+            let upper = match whose {
+                "lower" => false,
+                "upper" => true,
+                _ => return None,
+            };
+            Some(Line::Counters { upper, reserved: words.next()?.parse().ok()? })
+        }
         "symmetric" => {
             let reserved = words.next()?.parse().ok()?;
             let runs = words.next()?.split(',').filter(|run| !run.is_empty());
             let seen = runs.map(parse_run).collect::<Option<_>>()?;
-            Some(Line::Symmetric { peer, reserved, seen })
+            let name = words.next().map(|digits| parse_hex(digits).ok_or(())).transpose().ok()?;
+            Some(Line::Symmetric { peer: whose.parse().ok()?, reserved, seen, name })
         }
-        "mac" => {
-            let digits = words.next().filter(|digits| digits.len() == 12 && digits.is_ascii())?;
-            let mut mac = [0; 6];
-            for (byte, at) in mac.iter_mut().zip((0..12).step_by(2)) {
-                *byte = u8::from_str_radix(&digits[at..at + 2], 16).ok()?;
-            }
-            Some(Line::Mac { peer, mac })
-        }
+        "mac" => Some(Line::Mac { peer: whose.parse().ok()?, mac: parse_hex(words.next()?)? }),
         _ => None,
     }
+}
+
+fn parse_hex<const N: usize>(digits: &str) -> Option<[u8; N]> {
+    if digits.len() != 2 * N || !digits.bytes().all(|digit| digit.is_ascii_hexdigit()) {
+        return None;
+    }
+    let mut bytes = [0; N];
+    for (byte, at) in bytes.iter_mut().zip((0..).step_by(2)) {
+        *byte = u8::from_str_radix(&digits[at..at + 2], 16).ok()?;
+    }
+    Some(bytes)
 }
 
 fn parse_run(run: &str) -> Option<(u64, u64)> {
@@ -112,8 +149,10 @@ mod tests {
     fn lines_survive_the_file() {
         let peer = PublicKey::from_bytes([7; 32]);
         let lines = vec![
-            Line::Symmetric { peer, reserved: u64::MAX, seen: vec![(1, 2), (5, 500)] },
-            Line::Symmetric { peer, reserved: 0, seen: Vec::new() },
+            Line::Counters { upper: false, reserved: 0 },
+            Line::Counters { upper: true, reserved: u64::MAX },
+            Line::Symmetric { peer, reserved: u64::MAX, seen: vec![(1, 2), (5, 500)], name: None },
+            Line::Symmetric { peer, reserved: 0, seen: Vec::new(), name: Some([0, 1, 2, 3, 4, 5, 6, 0xff]) },
             Line::Mac { peer, mac: [2, 0xab, 0, 1, 2, 3] },
         ];
         assert_eq!(parse(&emit(&lines)), (lines, 0));
@@ -122,8 +161,11 @@ mod tests {
     #[test]
     fn a_damaged_line_costs_itself_alone() {
         let peer = PublicKey::from_bytes([7; 32]);
-        let text = format!("{HEADER}\nsymmetric {peer} x\nmac {peer} 02ab00010203\nmac {peer} é\n\u{0}");
-        assert_eq!(parse(text.as_bytes()), (vec![Line::Mac { peer, mac: [2, 0xab, 0, 1, 2, 3] }], 3));
+        let text = format!(
+            "{HEADER}\nsymmetric {peer} x\ncounters middle 7\nsymmetric {peer} 0 1-2 xy\nmac {peer} 02ab00010203\nmac \
+             {peer} é\n\u{0}"
+        );
+        assert_eq!(parse(text.as_bytes()), (vec![Line::Mac { peer, mac: [2, 0xab, 0, 1, 2, 3] }], 5));
         assert_eq!(parse(b"something else").0, []);
     }
 }

@@ -12,6 +12,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::*;
+use crate::config::{PeerConfig, PeerMode};
 use crate::frame::{ether_type, ethernet, protocol};
 use crate::key::{PresharedKey, PrivateKey};
 use crate::link::{AddrKind, Airtime, LinkCaps, LinkEvent, Metered, Refusal};
@@ -211,7 +212,7 @@ impl World {
     }
 
     fn count(&self, at: usize, reason: DropReason) -> u64 {
-        self.nodes[at].drops.get(&reason).copied().unwrap_or(0)
+        self.nodes[at].account.total().get(&reason).copied().unwrap_or(0)
     }
 
     /// Datagrams of a type that a node sent so far.

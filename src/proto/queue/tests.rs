@@ -33,23 +33,25 @@ fn tcp(sequence: u32, acknowledgement: u32, flags: u8, data: usize) -> Vec<u8> {
 
 struct Bench {
     queue: Queue,
-    drops: Drops,
+    account: Account,
     now: Instant,
 }
 
 impl Bench {
     fn new() -> Self {
-        Self { queue: Queue::default(), drops: Drops::new(), now: crate::testing::start() }
+        Self { queue: Queue::default(), account: Account::default(), now: crate::testing::start() }
     }
 
     fn push(&mut self, peer: PeerIndex, frame: Vec<u8>) {
         let entry = Entry::new(frame, self.now + 60 * SECOND);
-        self.queue.push(peer, entry, Tempo { answer: ANSWER, next: NEXT }, &mut self.drops, self.now);
+        self.queue.push(peer, entry, Tempo { answer: ANSWER, next: NEXT }, &mut self.account, self.now);
     }
 
     fn pop(&mut self) -> Option<(PeerIndex, Vec<u8>)> {
         let price = |len| Duration::from_millis(u64::try_from(len).unwrap() * 10);
-        self.queue.pop(Class::Bulk, price, &mut self.drops, self.now).map(|(peer, entry)| (peer, entry.frame))
+        self.queue
+            .pop(Class::Bulk, price, &mut self.account, self.now)
+            .map(|(peer, entry)| (peer, entry.frame))
     }
 
     fn drained(&mut self) -> usize {
@@ -57,7 +59,7 @@ impl Bench {
     }
 
     fn dropped(&self, reason: DropReason) -> u64 {
-        self.drops.get(&reason).copied().unwrap_or(0)
+        self.account.total().get(&reason).copied().unwrap_or(0)
     }
 }
 
@@ -220,7 +222,7 @@ fn every_frame_comes_out_or_is_counted() {
         }
         bench.now += NEXT; // what is held may go
         popped += bench.drained();
-        let dropped: u64 = bench.drops.values().sum();
+        let dropped: u64 = bench.account.total().values().sum();
         assert_eq!(popped as u64 + dropped, pushed, "seed {seed}");
         assert_eq!(bench.queue.len(), 0, "seed {seed}");
     }
@@ -232,7 +234,7 @@ fn flows_that_never_get_their_turn_are_forgotten() {
     for port in 0..10_000 {
         bench.push(0, udp(port, 10));
     }
-    bench.queue.expire(&mut bench.drops, bench.now + 60 * SECOND);
+    bench.queue.expire(&mut bench.account, bench.now + 60 * SECOND);
     bench.push(0, udp(1, 10));
     let flows: usize = bench.queue.shares.values().map(|share| share.flows.len()).sum();
     assert!(flows <= MAX_FRAMES + MAX_IDLE_FLOWS, "{flows} flows");

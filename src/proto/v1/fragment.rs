@@ -138,6 +138,13 @@ impl Reassembler {
         self.evicted
     }
 
+    /// Forgets the unfinished messages of a source; returns how many there were.
+    pub fn forget(&mut self, from: LinkAddr) -> u64 {
+        let before = self.messages.len();
+        self.messages.retain(|(source, _), _| *source != from);
+        u64::try_from(before - self.messages.len()).unwrap_or(0)
+    }
+
     /// Returns the bytes that unfinished messages take.
     #[must_use]
     pub fn bytes(&self) -> usize {

@@ -49,6 +49,12 @@ impl Pair {
         Some(Self { ours, theirs, shared, preshared })
     }
 
+    /// Returns the secret that the two share beforehand.
+    #[must_use]
+    pub const fn preshared(&self) -> Option<&PresharedKey> {
+        self.preshared.as_ref()
+    }
+
     /// Returns whether an init's MAC is right: the one check that costs no Diffie-Hellman.
     #[must_use]
     pub fn is_authentic(&self, init: &Init) -> bool {

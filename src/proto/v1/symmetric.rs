@@ -2,16 +2,17 @@
 //!
 //! Nothing is negotiated, so two things that a handshake gives must come from elsewhere.
 //!
-//! **No counter may be sealed with twice**, by either side, ever. Our counters are reserved in blocks that are on disk
-//! before they are used ([`Symmetric::reservation`]), so a restart goes on behind the last block. The first one is random,
-//! in the half of the number range that the order of the two public keys gives us: two of us never meet. A peer that
-//! starts anywhere (the Python tool) may come near: then we leap away upwards (`Symmetric::note_peer`).
+//! **No counter may be sealed with twice**, by either side, ever. Ours come in blocks from the node's one source
+//! ([`super::counters`]). A peer that starts anywhere (the Python tool) may come near the block that we use: then we leave
+//! it, and the next one is far above (`Symmetric::note_peer`).
 //!
 //! **No packet may be opened twice**, though a peer that restarts may go on from any counter, higher or lower. So seen
 //! counters are kept as a few *runs*, each with a replay window at its top; a counter outside all runs starts another,
 //! one inside a run and behind its window is refused. Runs are stored, so a restart of ours forgets none; when there are
 //! too many, the two that are closest become one and the gap between them counts as seen. What remains by nature: a
 //! recorded packet that never arrived can be delivered late, once.
+
+use std::ops::Range;
 
 use hkdf::Hkdf;
 use sha2::Sha256;
@@ -22,16 +23,20 @@ use super::session::{Cipher, OpenError};
 use super::wire::Data;
 use crate::key::PresharedKey;
 
-/// How many counters are reserved at once: one write to disk for so many packets.
-pub const BLOCK: u64 = 1024;
 /// How far ahead of what was seen the stored runs reach: a write to disk for so many packets, and as many lost by a crash.
 pub const AHEAD: u64 = 4;
 /// How far above a run's highest counter a counter still belongs to it.
 const REACH: u64 = 1 << 20;
 /// A peer's counter this close to ours makes us leap.
 const DANGER: u64 = 1 << 32;
+/// How often one peer makes us leap. By chance it hardly does once; one that holds the key and means it would use up the
+/// counters of others.
+const MAX_LEAPS: u32 = 64;
 /// How many runs are kept.
 const MAX_RUNS: usize = 16;
+
+/// Tells one preshared key from another, and nothing about it.
+pub type KeyName = [u8; 8];
 
 /// A run of seen counters, from its first to its highest.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,38 +62,52 @@ impl Run {
 #[derive(Debug)]
 pub struct Symmetric {
     cipher: Cipher,
-    next: u64,
-    reserved: u64,
+    name: KeyName,
+    /// What we may seal with.
+    block: Range<u64>,
+    /// Where the next block begins at the earliest.
+    at_least: u64,
+    leaps: u32,
     runs: Vec<Run>,
 }
 
+/// Returns the name of a preshared key.
+#[must_use]
+pub fn name_of(preshared: &PresharedKey) -> KeyName {
+    let mut name = KeyName::default();
+    Hkdf::<Sha256>::new(Some(b"symmetric"), preshared.expose())
+        .expand(b"meshnetd-key-name", &mut name)
+        .expect("8 bytes are no more than HKDF gives");
+    name
+}
+
 impl Symmetric {
-    /// Derives the key. `random` places the first counter, in the upper half of the range if `upper`.
+    /// Derives the key. Nothing can be sealed before counters are granted.
     #[must_use]
-    pub fn new(preshared: &PresharedKey, random: u64, upper: bool) -> Self {
+    pub fn new(preshared: &PresharedKey) -> Self {
         let mut key = Zeroizing::new([0; 32]);
         Hkdf::<Sha256>::new(Some(b"symmetric"), preshared.expose())
             .expand(b"meshnet-symmetric-key", &mut *key)
             .expect("32 bytes are no more than HKDF gives");
-        // The top quarter of each half stays free: room to count and to leap.
-        let next = (random >> 2) | if upper { 1 << 63 } else { 0 };
-        Self { cipher: Cipher::new(&key), next, reserved: next, runs: Vec::new() }
+        let (cipher, name) = (Cipher::new(&key), name_of(preshared));
+        Self { cipher, name, block: 0..0, at_least: 0, leaps: 0, runs: Vec::new() }
     }
 
-    /// Returns the end of the reserved counters if it must be stored before more is sealed; call before sealing.
+    /// Returns the name of the preshared key.
     #[must_use]
-    pub fn reserve(&mut self) -> Option<u64> {
-        if self.next < self.reserved {
-            return None;
-        }
-        self.reserved = self.next.saturating_add(BLOCK);
-        Some(self.reserved)
+    pub const fn name(&self) -> KeyName {
+        self.name
     }
 
-    /// Returns the end of the counters reserved so far.
+    /// Returns where the next block of counters must begin at the earliest, if one is needed; ask before sealing.
     #[must_use]
-    pub const fn reservation(&self) -> u64 {
-        self.reserved
+    pub fn wants_counters(&self) -> Option<u64> {
+        self.block.is_empty().then_some(self.at_least)
+    }
+
+    /// Takes counters that nobody else was or will be given, and that are on disk as used before anything leaves.
+    pub fn grant(&mut self, block: Range<u64>) {
+        self.block = block;
     }
 
     /// Returns the runs of seen counters, as first and highest of each.
@@ -113,31 +132,21 @@ impl Symmetric {
         self.runs.iter().any(|run| run.highest() > run.stored)
     }
 
-    /// Goes on where an earlier life stopped: behind its reservation, with its seen counters.
-    pub fn restore(&mut self, reservation: u64, seen: &[(u64, u64)]) {
-        self.next = reservation;
-        self.reserved = reservation;
-        self.runs = seen
-            .iter()
-            .filter(|(first, highest)| first <= highest)
-            .map(|&(first, highest)| Run {
-                first,
-                window: ReplayWindow::seen_up_to(highest),
-                stored: highest,
-            })
-            .collect();
+    /// Remembers what was seen before: by an earlier life, or before the peer was removed.
+    pub fn restore(&mut self, seen: &[(u64, u64)]) {
+        let runs = seen.iter().filter(|(first, highest)| first <= highest).map(|&(first, highest)| Run {
+            first,
+            window: ReplayWindow::seen_up_to(highest),
+            stored: highest,
+        });
+        self.runs.extend(runs);
         self.shrink();
     }
 
-    /// Seals a frame; returns its counter and `ciphertext ‖ tag`, or `None` when the counters have come to their end
-    /// or are not reserved.
+    /// Seals a frame; returns its counter and `ciphertext ‖ tag`, or `None` when there is no counter to seal with.
     #[must_use]
     pub fn seal(&mut self, frame: &[u8]) -> Option<(u64, Vec<u8>)> {
-        if self.next >= self.reserved {
-            return None;
-        }
-        let counter = self.next;
-        self.next += 1;
+        let counter = self.block.next()?;
         Some((counter, self.cipher.seal(counter, frame)))
     }
 
@@ -188,9 +197,11 @@ impl Symmetric {
 
     /// Leaps away if the peer, whose counters share our key, counts close above us.
     fn note_peer(&mut self, counter: u64) {
-        if counter.wrapping_sub(self.next) < DANGER {
-            self.next = counter.saturating_add(2 * DANGER);
-            self.reserved = self.next;
+        let ours = self.block.start;
+        if counter >= ours && counter - ours < DANGER && self.leaps < MAX_LEAPS {
+            self.leaps += 1;
+            self.at_least = counter.saturating_add(2 * DANGER);
+            self.block = self.at_least..self.at_least;
         }
     }
 
@@ -228,13 +239,23 @@ mod tests {
     use super::*;
     use crate::v1::wire::Datagram;
 
+    const BLOCK: u64 = 1024;
+
+    fn counting_from(start: u64) -> Symmetric {
+        let mut made = Symmetric::new(&PresharedKey::from_bytes([3; 32]));
+        made.grant(start..start + BLOCK);
+        made
+    }
+
     fn pair() -> (Symmetric, Symmetric) {
-        let psk = PresharedKey::from_bytes([3; 32]);
-        (Symmetric::new(&psk, 1000, false), Symmetric::new(&psk, 1000, true))
+        (counting_from(1000), counting_from((1 << 63) + 1000))
     }
 
     fn send(from: &mut Symmetric, frame: &[u8]) -> (u64, Vec<u8>) {
-        let _stored = from.reserve();
+        if let Some(at_least) = from.wants_counters() {
+            let start = from.block.end.max(at_least);
+            from.grant(start..start + BLOCK);
+        }
         from.seal(frame).unwrap()
     }
 
@@ -248,35 +269,26 @@ mod tests {
         let vectors: serde_json::Value = serde_json::from_str(text).unwrap();
         for vector in vectors["symmetric"].as_array().unwrap() {
             let psk: [u8; 32] = hex::decode(vector["psk"].as_str().unwrap()).unwrap().try_into().unwrap();
-            let mut ours = Symmetric::new(&PresharedKey::from_bytes(psk), 0, false);
+            let mut ours = Symmetric::new(&PresharedKey::from_bytes(psk));
             for frame in vector["frames"].as_array().unwrap() {
                 let plain = hex::decode(frame["frame"].as_str().unwrap()).unwrap();
                 let packet = hex::decode(frame["packet"].as_str().unwrap()).unwrap();
-                ours.restore(frame["counter"].as_u64().unwrap(), &[]);
+                let counter = frame["counter"].as_u64().unwrap();
+                ours.grant(counter..counter.saturating_add(1));
                 let (counter, ciphertext) = send(&mut ours, &plain);
                 assert_eq!(Data { counter, ciphertext: &ciphertext }.emit(), packet);
                 let Ok(Datagram::Data(data)) = Datagram::parse(&packet) else { panic!("no data") };
-                let mut theirs = Symmetric::new(&PresharedKey::from_bytes(psk), 1 << 40, false);
+                let mut theirs = Symmetric::new(&PresharedKey::from_bytes(psk));
                 assert_eq!(theirs.open(&data).unwrap(), plain);
             }
         }
     }
 
     #[test]
-    fn a_restart_goes_on_behind_every_counter_that_may_have_been_used() {
-        let (mut a, _) = pair();
-        let stored = a.reserve().unwrap();
-        let last = (0..10).map(|_| send(&mut a, b"x").0).max().unwrap();
-        let (mut again, _) = pair();
-        again.restore(stored, &[]);
-        assert!(send(&mut again, b"x").0 > last);
-    }
-
-    #[test]
-    fn nothing_is_sealed_that_is_not_reserved() {
-        let (mut a, _) = pair();
+    fn nothing_is_sealed_without_a_counter_granted_for_it() {
+        let mut a = Symmetric::new(&PresharedKey::from_bytes([3; 32]));
         assert!(a.seal(b"x").is_none());
-        let _stored = a.reserve();
+        a.grant(7..7 + BLOCK);
         for _ in 0..BLOCK {
             assert!(a.seal(b"x").is_some());
         }
@@ -284,11 +296,19 @@ mod tests {
     }
 
     #[test]
+    fn a_name_tells_keys_apart_and_is_no_part_of_any() {
+        let names = [1, 2].map(|byte| name_of(&PresharedKey::from_bytes([byte; 32])));
+        assert_ne!(names[0], names[1]);
+        assert_eq!(names[0], Symmetric::new(&PresharedKey::from_bytes([1; 32])).name());
+        assert_ne!(names[0], [1; 8]);
+    }
+
+    #[test]
     fn a_peer_that_restarts_lower_is_heard_and_no_packet_twice() {
         let (mut a, mut b) = pair();
         let mut recorded = Vec::new();
         for start in [1 << 50, 1 << 40, 77, 1 << 60, 1 << 41] {
-            a.restore(start, &[]);
+            a.grant(start..start + BLOCK);
             for _ in 0..300 {
                 let packet = send(&mut a, b"x");
                 assert_eq!(open(&mut b, &packet).as_deref(), Ok(&b"x"[..]));
@@ -296,7 +316,7 @@ mod tests {
             }
         }
         let (_, mut restarted) = pair();
-        restarted.restore(b.reservation(), &b.seen());
+        restarted.restore(&b.seen());
         for packet in &recorded {
             assert_eq!(open(&mut b, packet), Err(OpenError::Replayed));
             assert_eq!(open(&mut restarted, packet), Err(OpenError::Replayed));
@@ -308,7 +328,7 @@ mod tests {
         let (mut a, mut b) = pair();
         let mut recorded = Vec::new();
         for start in [5000, 5250, 4650, 5400, 4400, 5900, 6300] {
-            a.restore(start, &[]);
+            a.grant(start..start + BLOCK);
             for _ in 0..300 {
                 let packet = send(&mut a, b"x");
                 let first_time = !recorded.contains(&packet);
@@ -324,7 +344,8 @@ mod tests {
         let (mut a, mut b) = pair();
         let mut recorded = Vec::new();
         for step in 0..200_u64 {
-            a.restore(step.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 1, &[]);
+            let start = step.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 1;
+            a.grant(start..start + BLOCK);
             let packet = send(&mut a, b"x");
             let _lost_if_in_a_joined_gap = open(&mut b, &packet);
             recorded.push(packet);
@@ -336,22 +357,24 @@ mod tests {
     }
 
     #[test]
-    fn two_of_us_never_meet() {
-        let psk = PresharedKey::from_bytes([3; 32]);
-        for random in [0, 1, u64::MAX] {
-            assert!(Symmetric::new(&psk, random, false).next < 1 << 62);
-            assert!(Symmetric::new(&psk, random, true).next >> 62 == 2);
-        }
-    }
-
-    #[test]
     fn a_peer_that_comes_near_makes_us_leap() {
         let (mut a, mut b) = pair();
         let ours = send(&mut a, b"x").0;
-        b.restore(ours + 5, &[]);
+        b.grant(ours + 5..ours + BLOCK);
         let packet = send(&mut b, b"x");
         assert!(open(&mut a, &packet).is_ok());
         assert!(send(&mut a, b"x").0 > ours + DANGER);
+    }
+
+    #[test]
+    fn a_peer_that_follows_us_makes_us_leap_a_bounded_number_of_times() {
+        let (mut a, mut b) = pair();
+        for _ in 0..10 * MAX_LEAPS {
+            let near = send(&mut a, b"x").0 + 5;
+            b.grant(near..near + 1);
+            assert!(open(&mut a, &send(&mut b, b"x")).is_ok());
+        }
+        assert!(send(&mut a, b"x").0 < 1000 + u64::from(MAX_LEAPS + 1) * 3 * DANGER);
     }
 
     #[test]

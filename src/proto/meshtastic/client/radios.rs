@@ -1,7 +1,8 @@
 //! The radios of our peers, as ours knows them: distance, signal, and whether it has their Meshtastic keys.
 //!
 //! Holds the configured peers and, within a bound, others that we were asked to send to. Whatever else is on the mesh, and
-//! a hostile radio may invent millions of nodes, is only counted.
+//! a hostile radio may invent millions of nodes, is only counted; within a bound, the keys that ours has of strangers are
+//! noted, for one of them may become a contact.
 //!
 //! **Distance.** A packet with hop limit 0 is sent exactly once; each hop more lets every neighbour repeat it, which
 //! multiplies its airtime by the neighbours that do, and makes the firmware send it again by itself. So a peer heard
@@ -13,9 +14,12 @@
 //! would meet our second question on the air. A radio does not answer who it heard within 12 h, though that one may have
 //! lost its table since; so a peer's client answers for its radio, and so do we.
 
+mod contacts;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
+use super::Contact;
 use super::device::MAX_HOPS;
 
 /// How long a distance is believed after the peer was heard.
@@ -107,19 +111,20 @@ pub(super) struct Radios {
     entries: BTreeMap<u32, Entry>,
     limit: usize,
     heard: BTreeSet<u32>,
+    /// Keys that our radio has of nodes that are not in the table.
+    strangers: BTreeMap<u32, [u8; 32]>,
 }
 
 impl Radios {
-    pub(super) fn new(contacts: &[super::Contact]) -> Self {
-        let entries: BTreeMap<u32, Entry> = contacts
-            .iter()
-            .map(|contact| {
-                let configured_key = contact.public_key;
-                (contact.node, Entry { is_contact: true, configured_key, ..Entry::default() })
-            })
-            .collect();
-        let limit = entries.len() + EXTRA;
-        Self { entries, limit, heard: BTreeSet::new() }
+    pub(super) fn new(contacts: &[Contact]) -> Self {
+        let mut radios = Self {
+            entries: BTreeMap::new(),
+            limit: EXTRA,
+            heard: BTreeSet::new(),
+            strangers: BTreeMap::new(),
+        };
+        let _all = radios.set_contacts(contacts);
+        radios
     }
 
     /// Returns every radio in the table with its node number.
@@ -179,6 +184,7 @@ impl Radios {
 
     /// The radio tells its table anew: what it does not name it lacks.
     pub(super) fn forget_keys(&mut self) {
+        self.strangers.clear();
         for entry in self.entries.values_mut() {
             if matches!(entry.radio.key, KeyState::Known(_)) {
                 entry.radio.key = KeyState::Unknown;
@@ -188,44 +194,21 @@ impl Radios {
 
     /// Takes what the radio, or the peer itself, says of the peer's key. Returns true if it had been missing.
     pub(super) fn handle_key(&mut self, node: u32, key: &[u8], long_name: &str) -> bool {
-        let Some(entry) = self.entries.get_mut(&node) else { return false };
+        let sound = <[u8; 32]>::try_from(key).ok();
+        let Some(entry) = self.entries.get_mut(&node) else {
+            if let Some(key) = sound {
+                self.note_stranger(node, key);
+            }
+            return false;
+        };
         if !long_name.is_empty() {
             entry.long_name = Some(long_name.to_owned());
         }
-        let Ok(key) = <[u8; 32]>::try_from(key) else { return false };
+        let Some(key) = sound else { return false };
         let was_missing = entry.radio.key == KeyState::Missing;
         entry.radio.key = KeyState::Known(key);
         (entry.asks, entry.ask_at) = (0, None);
         was_missing
-    }
-
-    /// After the whole table was told: returns the peers whose configured key the radio lacks or has otherwise, and notes
-    /// them as handed over.
-    pub(super) fn hand_over_configured(&mut self, now: Instant) -> Vec<(u32, Remedy)> {
-        let mut remedies = Vec::new();
-        for (node, entry) in &mut self.entries {
-            let Some(key) = entry.configured_key else { continue };
-            if entry.radio.key != KeyState::Known(key) {
-                let replaces = matches!(entry.radio.key, KeyState::Known(_));
-                entry.radio.key = KeyState::Known(key);
-                entry.handed_over = Some(now);
-                remedies.push((*node, Remedy::HandOver { key, replaces }));
-            }
-        }
-        remedies
-    }
-
-    /// After the whole table was told: returns the configured peers whose key is nowhere, noted as asked.
-    pub(super) fn without_key(&mut self, now: Instant) -> Vec<u32> {
-        let mut without = Vec::new();
-        for (node, entry) in &mut self.entries {
-            if entry.is_contact && !matches!(entry.radio.key, KeyState::Known(_)) && entry.ask_at.is_none() {
-                entry.radio.key = KeyState::Missing;
-                entry.schedule_ask(now);
-                without.push(*node);
-            }
-        }
-        without
     }
 
     /// The radio refused a packet to `node` for lack of its key. Returns what to do at once, if anything may be done.
@@ -296,7 +279,6 @@ impl Entry {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Contact;
     use super::super::tests::epoch;
     use super::*;
 

@@ -14,7 +14,7 @@ use crate::meshtastic::stream::Piece;
 use super::device::{Device, printable};
 use super::ids::Sent;
 use super::notice::Notice;
-use super::radios::{Introduction, Remedy};
+use super::radios::Introduction;
 use super::{Client, Output, Phase, Reconnect, tempo};
 
 /// A radio that refuses to send for the hour's airtime is tried again after this, unless it says when. A try that is
@@ -147,15 +147,7 @@ impl Client {
             self.told_room = 0;
         }
         if fresh {
-            for (node, remedy) in self.radios.hand_over_configured(now) {
-                self.cure(node, remedy, now);
-            }
-            // A radio drops without a word what a peer sends whose key it lacks: no refusal will ever tell.
-            if self.device.encrypts(self.config.channel_index) {
-                for node in self.radios.without_key(now) {
-                    self.cure(node, Remedy::Ask, now);
-                }
-            }
+            self.see_to_keys(|_| true, now);
             self.tell_spent();
         }
         self.flush(now);

@@ -5,6 +5,7 @@ use super::*;
 use crate::frame::{Arp, BROADCAST, Frame, Inner};
 use crate::v1::handshake::{Attempt, Pair, respond_as_foreign};
 use crate::v1::session::Session;
+use crate::v1::symmetric::Symmetric;
 use crate::v1::wire::{Data, Datagram};
 
 const MAC: Mac = [0x06, 1, 2, 3, 4, 5];
@@ -69,8 +70,8 @@ fn a_peer_that_asks_for_our_address_is_answered_and_its_own_is_learnt() {
     let mut world = World::new(&Setup { mode: PeerMode::Symmetric, psk: Some([5; 32]), ..Setup::default() });
     let (IpAddr::V4(ours), IpAddr::V4(theirs)) = (address(0), address(1)) else { unreachable!() };
     let ask = Arp { is_request: true, sender_mac: MAC, sender: theirs, target_mac: [0; 6], target: ours };
-    let mut peer = Symmetric::new(&PresharedKey::from_bytes([5; 32]), 77, false);
-    let _stored = peer.reserve();
+    let mut peer = Symmetric::new(&PresharedKey::from_bytes([5; 32]));
+    peer.grant(77..1077);
     let (counter, ciphertext) = peer.seal(&ask.emit(BROADCAST)).unwrap();
     let bytes = Data { counter, ciphertext: &ciphertext }.emit();
     world.nodes[0].handle_datagram(LINK, radio(1), &bytes, world.now);
@@ -88,8 +89,8 @@ fn a_peer_that_asks_for_our_address_is_answered_and_its_own_is_learnt() {
 fn a_peer_that_came_back_with_another_mac_address_is_found_again() {
     let mut world = World::new(&Setup { mode: PeerMode::Symmetric, psk: Some([5; 32]), ..Setup::default() });
     let IpAddr::V4(theirs) = address(1) else { unreachable!() };
-    let mut peer = Symmetric::new(&PresharedKey::from_bytes([5; 32]), 77, false);
-    let _stored = peer.reserve();
+    let mut peer = Symmetric::new(&PresharedKey::from_bytes([5; 32]));
+    peer.grant(77..1077);
     let tell = |peer: &mut Symmetric, mac: Mac, world: &mut World| {
         let answer =
             Arp { is_request: false, sender_mac: mac, sender: theirs, target_mac: [0; 6], target: theirs };

@@ -10,7 +10,7 @@ fn the_first_packet_arrives_though_it_starts_the_handshake() {
     assert_eq!(world.numbers(1), [1]);
     assert_eq!(world.log.len(), 3, "init, response, packet: {:?}", world.log);
     for events in &world.events {
-        assert!(matches!(events[..], [Event::PeerUp { .. }]), "{events:?}");
+        assert!(matches!(events[..], [Event::PathChanged { .. }, Event::PeerUp { .. }]), "{events:?}");
     }
 }
 

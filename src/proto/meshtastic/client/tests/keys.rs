@@ -177,3 +177,54 @@ fn a_peer_that_lacks_our_key_hears_from_us() {
     assert!(outputs.contains(&Output::Notice(Notice::PeerLacksOurKey { peer: LinkAddr::radio(PEER) })));
     assert!(outputs.contains(&Output::Link(refused(4, Refusal::Unreachable))), "it did go out");
 }
+
+#[test]
+fn a_contact_that_comes_later_is_taught_to_the_radio_without_another_connection() {
+    const LATER: u32 = 0x0c0c_0c0c;
+    let mut bench = connected(None, &knows(&KEY));
+    bench.drain();
+    let contacts =
+        vec![Contact { node: PEER, public_key: None }, Contact { node: LATER, public_key: Some([7; 32]) }];
+    bench.client.set_contacts(contacts.clone(), bench.now);
+    assert_eq!(handed_over(&mut bench), [(LATER, vec![7; 32])]);
+    let outputs = bench.outputs();
+    assert!(outputs.contains(&Output::Link(LinkEvent::KeyKnown(LinkAddr::radio(LATER)))), "{outputs:?}");
+    assert!(!outputs.contains(&Output::Link(LinkEvent::Down)), "{outputs:?}");
+    bench.client.set_contacts(contacts, bench.now);
+    assert_eq!(bench.written(), [], "nothing has changed");
+}
+
+#[test]
+fn a_later_contact_whose_key_the_radio_lacks_is_asked_and_one_that_is_gone_no_more() {
+    const LATER: u32 = 0x0c0c_0c0c;
+    let mut bench = connected(None, &knows(&KEY));
+    bench.drain();
+    bench.client.set_contacts(vec![Contact { node: LATER, public_key: None }], bench.now);
+    let asked: Vec<u32> = bench.packets().iter().map(|(packet, _)| packet.to).collect();
+    assert_eq!(asked, [LATER]);
+    bench.client.set_contacts(Vec::new(), bench.now);
+    for _ in 0..100 {
+        bench.wait(Duration::from_secs(30));
+    }
+    assert!(bench.packets().is_empty());
+    assert!(bench.client.status().peers.is_empty());
+}
+
+#[test]
+fn contacts_that_come_and_go_without_end_make_few_questions() {
+    let mut bench = connected(None, &knows(&KEY));
+    bench.drain();
+    for node in 0x0c00_0000..0x0c00_0000 + 1000 {
+        bench.client.set_contacts(vec![Contact { node, public_key: None }], bench.now);
+    }
+    assert!(bench.packets().len() <= 8);
+}
+
+#[test]
+fn contacts_given_while_the_radio_is_away_are_taught_when_it_is_there() {
+    let mut bench = Bench::new(ClientConfig::default());
+    bench.client.set_contacts(vec![Contact { node: PEER, public_key: Some(KEY) }], bench.now);
+    assert_eq!(bench.written(), []);
+    bench.connect(&knows_nobody());
+    assert_eq!(handed_over(&mut bench), [(PEER, KEY.to_vec())]);
+}

@@ -1,0 +1,62 @@
+//! The peers that there are, by numbers that are never given twice.
+//!
+//! Queues, timers and tables elsewhere hold a peer's number. Whoever removes a peer takes its number out of them all; if
+//! one were overlooked it would name nobody, not somebody else.
+
+use std::collections::BTreeMap;
+use std::ops::{Index, IndexMut};
+
+use super::peer::Peer;
+use crate::key::PublicKey;
+use crate::queue::PeerIndex;
+
+/// See the module's introduction.
+#[derive(Default)]
+pub(super) struct Peers {
+    peers: BTreeMap<PeerIndex, Peer>,
+    next: PeerIndex,
+}
+
+impl Peers {
+    /// Adds a peer; returns its number, which is greater than all before it.
+    pub(super) fn add(&mut self, peer: Peer) -> PeerIndex {
+        let at = self.next;
+        self.next += 1;
+        self.peers.insert(at, peer);
+        at
+    }
+
+    pub(super) fn remove(&mut self, at: PeerIndex) -> Option<Peer> {
+        self.peers.remove(&at)
+    }
+
+    pub(super) fn find(&self, key: &PublicKey) -> Option<PeerIndex> {
+        self.iter().find(|(_, peer)| peer.public_key == *key).map(|(at, _)| at)
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = (PeerIndex, &Peer)> {
+        self.peers.iter().map(|(at, peer)| (*at, peer))
+    }
+
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = (PeerIndex, &mut Peer)> {
+        self.peers.iter_mut().map(|(at, peer)| (*at, peer))
+    }
+
+    /// Returns all numbers, so that each peer can be looked at while the node changes.
+    pub(super) fn numbers(&self) -> Vec<PeerIndex> {
+        self.peers.keys().copied().collect()
+    }
+}
+
+impl Index<PeerIndex> for Peers {
+    type Output = Peer;
+    fn index(&self, at: PeerIndex) -> &Peer {
+        self.peers.get(&at).expect("a peer's number leaves every queue and table with the peer")
+    }
+}
+
+impl IndexMut<PeerIndex> for Peers {
+    fn index_mut(&mut self, at: PeerIndex) -> &mut Peer {
+        self.peers.get_mut(&at).expect("a peer's number leaves every queue and table with the peer")
+    }
+}
