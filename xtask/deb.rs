@@ -68,7 +68,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
 /// Makes the copy be what the workspace is, with `debian/` where dpkg-buildpackage looks for it.
 fn prepare(layout: &Layout, suffix: Option<&str>) -> Result<()> {
     let unwanted = [".git", "target", "packaging", "debian"];
-    copy::mirror(&workspace(), &layout.source, &unwanted).context("copying the sources")?;
+    copy::mirror(workspace(), &layout.source, &unwanted).context("copying the sources")?;
     let debian = layout.source.join("debian");
     if debian.exists() {
         fs::remove_dir_all(&debian).context("removing what an earlier build left")?;
