@@ -220,9 +220,12 @@ impl Machine {
     /// Leaves the journal where [`crate::process::show_logs`] looks, beside the log; without the words on every command of
     /// ours.
     fn keep_journal(&self) -> Result<()> {
-        let journal = testbed("journal").arg(&self.dir).args(["--output=short-precise", "--quiet"]).output()?;
+        let journal =
+            testbed("journal").arg(&self.dir).args(["--output=short-precise", "--quiet"]).output()?;
         let text = String::from_utf8_lossy(&journal.stdout);
-        let lines = text.lines().filter(|line| !line.contains(" systemd[1]: run-p") && !line.contains(": Started run-p"));
+        let lines = text
+            .lines()
+            .filter(|line| !line.contains(" systemd[1]: run-p") && !line.contains(": Started run-p"));
         std::fs::write(self.dir.with_extension("journal.log"), lines.collect::<Vec<_>>().join("\n"))?;
         Ok(())
     }

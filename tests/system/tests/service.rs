@@ -1,6 +1,7 @@
 //! The stories of the packaged service, each a claim about it on a whole Debian with systemd, D-Bus and polkit.
 
 mod service {
+    mod abuse;
     mod access;
     mod ground;
     mod journal;
