@@ -163,7 +163,8 @@ impl Machine {
     /// If it does not come back.
     pub fn reboot(&mut self) -> Result<()> {
         let before = self.leader()?;
-        self.run(&["systemctl", "reboot"])?;
+        // It may be ended by what it asks for.
+        self.exec("root", &["systemctl", "reboot"])?;
         self.wait_booted(Some(before))
     }
 
