@@ -30,12 +30,15 @@ pub(crate) const PYTHON: Tool = Tool {
 /// What every Debian package is built with: a compiler, make, dpkg-buildpackage.
 pub(crate) const BUILD_ESSENTIAL: Tool = Tool {
     name: "build-essential",
-    check: &["dpkg-query", "--show", "build-essential"],
+    check: &["sh", "-c", "dpkg-query --show --showformat='${Status}' build-essential | grep 'ok installed'"],
     package: "build-essential",
 };
 /// Puts packages together.
-pub(crate) const DEBHELPER: Tool =
-    Tool { name: "debhelper", check: &["dpkg-query", "--show", "debhelper"], package: "debhelper" };
+pub(crate) const DEBHELPER: Tool = Tool {
+    name: "debhelper",
+    check: &["sh", "-c", "dpkg-query --show --showformat='${Status}' debhelper | grep 'ok installed'"],
+    package: "debhelper",
+};
 /// Knows what is wrong with packages.
 pub(crate) const LINTIAN: Tool =
     Tool { name: "lintian", check: &["lintian", "--version"], package: "lintian" };

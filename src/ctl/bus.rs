@@ -12,13 +12,11 @@ use zbus::proxy::{CacheProperties, MethodFlags};
 use zbus::{Connection, Proxy};
 
 use crate::command::OneNetwork;
+use crate::conf;
 use crate::context::Context;
 use crate::error::Error;
 use crate::exit::Exit;
 use crate::systemd::{self, ManagerProxy};
-
-/// Where configurations are.
-pub(crate) const CONFIG_DIR: &str = "/etc/meshnet";
 
 /// How long a daemon may take to answer what it knows by heart.
 pub(crate) const ANSWER: Duration = Duration::from_secs(5);
@@ -89,30 +87,45 @@ impl Bus {
     /// # Errors
     /// If the bus does not answer.
     pub(crate) async fn networks(&self) -> Result<BTreeMap<Instance, Presence>, Error> {
-        let mut networks: BTreeMap<Instance, Presence> = BTreeMap::new();
-        for name in self.running().await? {
+        let (running, units) = tokio::join!(self.running(), self.units());
+        let mut networks = units;
+        for name in running? {
             networks.entry(name).or_default().running = true;
         }
-        for name in configured(Path::new(CONFIG_DIR)) {
+        Ok(networks)
+    }
+
+    /// What systemd and the disk have of networks. systemd keeps a unit in memory that starts at boot, has started or failed; so
+    /// those are known also to users who may not look into the directory of the configurations.
+    async fn units(&self) -> BTreeMap<Instance, Presence> {
+        let mut networks: BTreeMap<Instance, Presence> = BTreeMap::new();
+        for name in conf::networks(Path::new(conf::DIR)) {
             networks.entry(name).or_default().configured = true;
         }
-        if let Ok(manager) = self.manager().await {
-            let patterns = [systemd::PATTERN];
-            for (unit, _, _, active, ..) in
-                manager.list_units_by_patterns(&[], &patterns).await.unwrap_or_default()
+        let Ok(manager) = self.manager().await else { return networks };
+        let listed = manager.list_units_by_patterns(&[], &[systemd::PATTERN]);
+        let Ok(Ok(units)) = tokio::time::timeout(ANSWER, listed).await else { return networks };
+        for (unit, _, load, active, ..) in units {
+            if load == "loaded"
+                && let Some(name) = systemd::instance_of(&unit)
             {
-                if let Some(name) = systemd::instance_of(&unit) {
-                    networks.entry(name).or_default().active = Some(active);
-                }
-            }
-            for (file, state) in manager.list_unit_files_by_patterns(&[], &patterns).await.unwrap_or_default()
-            {
-                if let Some(name) = systemd::instance_of(&file) {
-                    networks.entry(name).or_default().enabled = state.starts_with("enabled");
-                }
+                networks.entry(name).or_default().active = Some(active);
             }
         }
-        Ok(networks)
+        let ask = networks.keys().map(|name| {
+            let (manager, unit) = (&manager, name.unit());
+            async move { self.is_enabled(manager, &unit).await }
+        });
+        let enabled = futures_util::future::join_all(ask).await;
+        for (presence, enabled) in networks.values_mut().zip(enabled) {
+            presence.enabled = enabled;
+        }
+        networks
+    }
+
+    async fn is_enabled(&self, manager: &ManagerProxy<'_>, unit: &str) -> bool {
+        let state = tokio::time::timeout(ANSWER, manager.get_unit_file_state(unit)).await;
+        state.is_ok_and(|state| state.is_ok_and(|state| state.starts_with("enabled")))
     }
 
     /// Returns systemd's manager.
@@ -175,11 +188,15 @@ impl Bus {
             Some(_) => Err(Error::new(Exit::NotRunning, format!("{name} does not run")).hint(format!(
                 "\"meshctl up {name}\" starts it; \"meshctl doctor {name}\" says what is wrong"
             ))),
-            None => Err(Error::new(Exit::NoSuchObject, format!("there is no network {name}")).hint(format!(
-                "\"meshctl init {name}\" makes it; \"meshctl status\" lists those that there are"
-            ))),
+            None => Err(no_such_network(name)),
         }
     }
+}
+
+/// This host has nothing of that name.
+pub(crate) fn no_such_network(name: &Instance) -> Error {
+    Error::new(Exit::NoSuchObject, format!("there is no network {name}"))
+        .hint(format!("\"meshctl init {name}\" makes it; \"meshctl status\" lists those that there are"))
 }
 
 /// Calls a method that polkit guards: it may ask for a password if `--no-ask-password` was not given, and takes as long as
@@ -270,14 +287,6 @@ fn bus_trouble(error: &zbus::Error, object: &str) -> Error {
     }
 }
 
-/// The networks that have a configuration file in this directory, as far as it can be read.
-fn configured(directory: &Path) -> Vec<Instance> {
-    let Ok(entries) = std::fs::read_dir(directory) else { return Vec::new() };
-    let name =
-        |entry: std::fs::DirEntry| Instance::new(entry.file_name().to_str()?.strip_suffix(".conf")?).ok();
-    entries.filter_map(Result::ok).filter_map(name).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -299,15 +308,5 @@ mod tests {
             let shown = format!("{error:?}");
             assert_eq!(trouble(&error, "mesh0").exit(), exit, "{shown}");
         }
-    }
-
-    #[test]
-    fn only_files_with_a_networks_name_are_networks() {
-        let directory = tempfile::tempdir().unwrap();
-        for name in ["mesh0.conf", "mesh1.conf~", "README", "Big.conf", "mesh0.key"] {
-            std::fs::write(directory.path().join(name), "").unwrap();
-        }
-        assert_eq!(configured(directory.path()), [Instance::new("mesh0").unwrap()]);
-        assert_eq!(configured(&directory.path().join("none")), []);
     }
 }

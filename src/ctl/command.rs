@@ -3,6 +3,7 @@
 //! A verb is a struct of its arguments with a `run`, which answers on the [`Context`]'s stdout and tells how the process ends.
 //! The key commands are those of `wg`, down to exit codes and messages, so that scripts written for one run with the other.
 
+mod control;
 mod doctor;
 mod genkey;
 mod genpsk;
@@ -17,6 +18,7 @@ mod peer;
 mod ping;
 mod pubkey;
 mod service;
+mod setup;
 mod show;
 mod status;
 mod top;
@@ -47,6 +49,8 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Link(link::Link),
     Ping(ping::Ping),
+    Rekey(control::Rekey),
+    Reload(control::Reload),
     Monitor(monitor::Monitor),
     Top(top::Top),
     Invite(invite::Invite),
@@ -85,6 +89,8 @@ impl Command {
             Self::Peer(verb) => verb.run(context),
             Self::Link(verb) => verb.run(context),
             Self::Ping(verb) => verb.run(context),
+            Self::Rekey(verb) => verb.run(context),
+            Self::Reload(verb) => verb.run(context),
             Self::Monitor(verb) => verb.run(context),
             Self::Top(verb) => verb.run(context),
             Self::Invite(verb) => verb.run(context),

@@ -11,11 +11,20 @@
 pub mod cli;
 pub mod exit;
 
+mod activation;
 mod bus;
 mod command;
 mod completion;
+mod conf;
 mod context;
+mod daemon;
 mod error;
+mod find;
+mod invitation;
+mod journal;
+mod ours;
+mod prompt;
+mod radios;
 mod render;
 mod runtime;
 mod systemd;

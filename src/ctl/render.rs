@@ -1,9 +1,13 @@
 //! How answers look: tables and text for people, JSON for programs.
 
 pub(crate) mod json;
+pub(crate) mod network;
 pub(crate) mod output;
+pub(crate) mod overview;
+pub(crate) mod qr;
 pub(crate) mod style;
 pub(crate) mod table;
+pub(crate) mod units;
 
 use std::borrow::Cow;
 

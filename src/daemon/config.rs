@@ -11,6 +11,7 @@
 mod error;
 mod interpret;
 mod load;
+mod section;
 mod syntax;
 pub(crate) mod value;
 
@@ -20,10 +21,12 @@ use ipnet::IpNet;
 use meshnet_proto::key::PrivateKey;
 
 pub use error::{ConfigError, Severity};
-pub use interpret::parse;
+pub use interpret::{parse, parse_peers};
 pub use load::{MAX_FILE_LEN, Source, load};
+pub use section::peer_section;
+pub use value::name as check_name;
 
-use crate::link::LinkSpec;
+use crate::link::{Contact, LinkSpec};
 
 /// The MTU where the file gives none, in bytes: what the Python tool takes.
 pub const DEFAULT_MTU: u16 = 180;
@@ -74,7 +77,7 @@ pub enum KeySource {
 }
 
 /// A peer as configured.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Peer {
     /// What logs and status call it; its public key says who it is.
     pub name: Option<String>,
@@ -82,9 +85,20 @@ pub struct Peer {
     pub line: u32,
     /// What the core needs to know of it.
     pub core: meshnet_proto::config::PeerConfig,
+    /// Its radios.
+    pub contacts: Vec<Contact>,
 }
 
 impl Config {
+    /// Returns the private key's own file, if it has one; `dir` is where the configuration is.
+    #[must_use]
+    pub fn key_file(&self, dir: &std::path::Path) -> Option<PathBuf> {
+        match &self.key {
+            KeySource::File { path, .. } => Some(dir.join(path)),
+            KeySource::Inline(_) | KeySource::Credential => None,
+        }
+    }
+
     /// Returns what the core is told, given the private key that [`load()`] found.
     #[must_use]
     pub fn core(&self, private_key: PrivateKey) -> meshnet_proto::config::Config {

@@ -103,6 +103,8 @@ pub struct Handle {
     commands: mpsc::Sender<Command>,
     changes: broadcast::Sender<Change>,
     last: Last,
+    /// Held by who asks for a description; others wait, and find the answer.
+    asking: Arc<tokio::sync::Mutex<()>>,
 }
 
 /// The core's task's ends of a [`Handle`]'s channels.
@@ -120,7 +122,8 @@ pub fn channel() -> (Handle, Control) {
     let (commands, incoming) = mpsc::channel(COMMANDS);
     let (changes, _) = broadcast::channel(CHANGES);
     let last = Last::default();
-    let handle = Handle { commands, changes: changes.clone(), last: Arc::clone(&last) };
+    let asking = Arc::default();
+    let handle = Handle { commands, changes: changes.clone(), last: Arc::clone(&last), asking };
     (handle, Control { commands: incoming, changes, last })
 }
 
@@ -148,14 +151,13 @@ impl Handle {
     /// # Errors
     /// `Failed` if the network is stopping, `Busy` if too many orders wait.
     pub async fn describe(&self) -> Result<Arc<Network>, Error> {
-        let news = {
-            let described = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-            if let Some((made, network)) = &described.last
-                && made.elapsed() < FRESH
-            {
-                return Ok(Arc::clone(network));
-            }
-            described.news
+        if let Ok(network) = self.fresh() {
+            return Ok(network);
+        }
+        let _asking = self.asking.lock().await;
+        let news = match self.fresh() {
+            Ok(network) => return Ok(network),
+            Err(news) => news,
         };
         let network = Arc::new(self.order(Command::Describe).await?);
         let mut described = self.last.lock().unwrap_or_else(PoisonError::into_inner);
@@ -164,6 +166,15 @@ impl Handle {
         }
         drop(described);
         Ok(network)
+    }
+
+    /// The last description if it still serves, or else how much news there was.
+    fn fresh(&self) -> Result<Arc<Network>, u64> {
+        let described = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        match &described.last {
+            Some((made, network)) if made.elapsed() < FRESH => Ok(Arc::clone(network)),
+            _ => Err(described.news),
+        }
     }
 
     /// Gives an order and waits for its outcome.

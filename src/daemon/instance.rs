@@ -7,12 +7,15 @@
 //! Invariants: nothing leaves while the state that covers it is not on disk; nothing but an input or the core's own timer
 //! wakes the task; no source of input keeps another waiting for more than `BATCH` packets.
 
+mod command;
+mod links;
 mod reload;
 mod report;
 mod store;
 mod supervised;
 mod timer;
 
+use std::collections::BTreeMap;
 use std::future::pending;
 use std::io;
 use std::path::PathBuf;
@@ -22,25 +25,26 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use anyhow::{Context as _, bail};
 use meshnet_proto::Node;
 use meshnet_proto::key::{PrivateKey, PublicKey};
-use meshnet_proto::link::{LinkEvent, LinkId, Refusal, Transmit};
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::mpsc::error::TrySendError;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 use tracing::{debug, error, info, trace, warn};
 
+use self::command::PendingPing;
+use self::links::Links;
 use self::store::Store;
 use self::timer::Timer;
 use crate::config::{Config, Source};
-use crate::link::{self, FromLink, Incoming, Link, LinkStatus};
-use crate::netlink::{Interface, InterfaceEvent};
-use crate::status::{Identity, Status};
+use crate::control::{Change, Control, Handle};
+use crate::link::FromLink;
+use crate::netlink::{Interface, InterfaceEvent, Settings};
+use crate::peers::Roster;
+use crate::service;
+use crate::status::{self, Identity};
 use crate::systemd::Supervisor;
-use crate::{bus, control, files, tap};
+use crate::{catalog, files, tap};
 
 /// How many packets one source may bring, or the core may emit, before the others get their turn.
 const BATCH: usize = 32;
-/// How many messages from all drivers may wait.
-const FROM_LINKS_LEN: usize = 64;
 
 /// All that a network needs, opened while the daemon still could.
 pub struct Parts {
@@ -50,18 +54,26 @@ pub struct Parts {
     pub bus_name: Option<meshnet_bus::names::Instance>,
     /// The configuration.
     pub config: Config,
+    /// Everybody we talk to.
+    pub roster: Roster,
     /// Our identity.
     pub private_key: PrivateKey,
     /// The TAP.
     pub tap: tap::Opened,
     /// The netlink helper, which ends when this is dropped.
     pub interface: Interface,
+    /// What it made of the interface.
+    pub settings: Settings,
     /// Its news.
     pub interface_events: mpsc::Receiver<InterfaceEvent>,
     /// The state file.
     pub state_path: PathBuf,
     /// The status file.
     pub status_path: PathBuf,
+    /// Gives orders to the network: for its objects on the bus.
+    pub handle: Handle,
+    /// Where orders come from and news goes.
+    pub control: Control,
 }
 
 /// A running network.
@@ -69,14 +81,16 @@ pub struct Instance {
     node: Node,
     source: Source,
     config: Config,
+    roster: Roster,
     public_key: PublicKey,
     started: Instant,
     tap: tap::Tap,
     tap_is_up: bool,
-    links: Vec<Link>,
+    links: Links,
     from_links: mpsc::Receiver<FromLink>,
-    /// Held because the helper ends with it.
-    _interface: Interface,
+    interface: Interface,
+    /// What the interface is, as far as we made it so.
+    settings: Settings,
     interface_events: mpsc::Receiver<InterfaceEvent>,
     store: Store,
     status_path: PathBuf,
@@ -86,7 +100,15 @@ pub struct Instance {
     changed: bool,
     /// Why the last reload was refused, if it was.
     reload_failure: Option<String>,
+    control: Control,
+    /// Who waits for the answers to which echoes.
+    pings: BTreeMap<u64, PendingPing>,
+    /// As last told.
+    state: State,
 }
+
+/// How the network is, and why it is not better: names on D-Bus.
+type State = (&'static str, Option<&'static str>);
 
 /// The signals that the daemon knows.
 struct Signals {
@@ -113,44 +135,52 @@ impl Signals {
 /// If it cannot go on: the interface was removed, a driver ended, the state cannot be read.
 pub async fn run(parts: Parts) -> anyhow::Result<()> {
     let mut signals = Signals::new().context("cannot watch for signals")?;
-    let bus_name = parts.bus_name.clone();
+    let (bus_name, handle) = (parts.bus_name.clone(), parts.handle.clone());
     let mut instance = Instance::new(parts)?;
     info!(
         interface = instance.config.tap_name,
         public_key = %instance.public_key,
         addresses = ?instance.config.addresses,
         mtu = instance.config.mtu,
-        peers = instance.config.peers.len(),
+        peers = instance.roster.members().len(),
         "network is running"
     );
-    instance.run(&mut signals, bus_name).await
+    instance.run(&mut signals, bus_name, handle).await
 }
 
 impl Instance {
     fn new(parts: Parts) -> anyhow::Result<Self> {
-        let Parts { source, bus_name: _, config, private_key, tap, .. } = parts;
-        let Parts { interface, interface_events, state_path, status_path, .. } = parts;
+        let Parts { source, bus_name: _, config, roster, private_key, tap, control, .. } = parts;
+        let Parts { interface, settings, interface_events, state_path, status_path, .. } = parts;
         let started = Instant::now();
         let public_key = private_key.public();
         let unix_time = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let mut node = Node::new(&config.core(private_key), random()?, unix_time, started)?;
+        let core = meshnet_proto::config::Config {
+            private_key,
+            addresses: config.addresses.clone(),
+            mtu: config.mtu,
+            rekey_after_messages: config.rekey_after_messages,
+            peers: roster.members().iter().map(|member| member.peer.core.clone()).collect(),
+        };
+        let mut node = Node::new(&core, random()?, unix_time, started)?;
         let store = Store::open(state_path, &mut node)?;
-        let (to_core, from_links) = mpsc::channel(FROM_LINKS_LEN);
-        let mut links = Vec::new();
-        for (id, spec) in (0..).map(LinkId).zip(&config.links) {
-            links.push(link::start(id, spec.clone(), random()?, to_core.clone()));
+        let (mut links, from_links) = Links::new(&roster);
+        for spec in &config.links {
+            links.start(spec)?;
         }
         Ok(Self {
             node,
             source,
             config,
+            roster,
             public_key,
             started,
             tap: tap.into_async().context("cannot watch the TAP")?,
             tap_is_up: true,
             links,
             from_links,
-            _interface: interface,
+            interface,
+            settings,
             interface_events,
             store,
             status_path,
@@ -158,6 +188,9 @@ impl Instance {
             supervisor: Supervisor::new(started),
             changed: false,
             reload_failure: None,
+            control,
+            pings: BTreeMap::new(),
+            state: ("starting", None),
         })
     }
 
@@ -165,11 +198,11 @@ impl Instance {
         &mut self,
         signals: &mut Signals,
         bus_name: Option<meshnet_bus::names::Instance>,
+        handle: Handle,
     ) -> anyhow::Result<()> {
-        let (handle, _control) = control::channel();
         let mut starting = pin!(async {
             match bus_name {
-                Some(name) => bus::start(name, handle).await.map(Some),
+                Some(name) => service::start(&name, handle).await.map(Some),
                 None => Ok(None),
             }
         });
@@ -177,6 +210,7 @@ impl Instance {
         loop {
             let more = self.drain()?;
             let now = Instant::now();
+            self.tell_state();
             self.report(now);
             self.timer.arm(self.node.poll_timeout(now), self.store.retry_at(), self.supervisor.feed_at())?;
             tokio::select! {
@@ -184,12 +218,13 @@ impl Instance {
                     bus = Some(started.context("cannot be on the system bus")?);
                     self.ready();
                 }
-                _ = signals.reload.recv() => self.reload_supervised(),
+                _ = signals.reload.recv() => self.reload_supervised().await,
                 _ = signals.terminate.recv() => return self.stop("SIGTERM"),
                 _ = signals.interrupt.recv() => return self.stop("SIGINT"),
                 _ = signals.status.recv() => self.write_status(),
                 event = self.interface_events.recv() => self.handle_interface(event)?,
                 message = self.from_links.recv() => self.handle_links(message)?,
+                Some(command) = self.control.commands.recv() => self.handle_command(command).await,
                 readable = self.tap.readable() => {
                     readable.context("cannot wait for the TAP")?;
                     self.handle_frames()?;
@@ -216,35 +251,13 @@ impl Instance {
         Ok(())
     }
 
-    /// Takes what drivers say: `first`, and what waits behind it, as much as one turn may.
-    fn handle_links(&mut self, first: Option<FromLink>) -> anyhow::Result<()> {
-        let mut message = first.context("all link drivers have ended")?;
-        for _ in 0..BATCH {
-            let now = Instant::now();
-            match message.what {
-                Incoming::Event(event) => {
-                    self.log_link(message.link, &event);
-                    self.note_change();
-                    self.node.handle_link(message.link, event, now);
-                }
-                Incoming::Datagram { from, payload } => {
-                    trace!(link = self.link_name(message.link), %from, bytes = payload.len(), "datagram");
-                    self.node.handle_datagram(message.link, from, &payload, now);
-                }
-                Incoming::Changed => self.note_change(),
-            }
-            let Ok(next) = self.from_links.try_recv() else { break };
-            message = next;
-        }
-        Ok(())
-    }
-
     /// Takes news of the interface.
     fn handle_interface(&mut self, event: Option<InterfaceEvent>) -> anyhow::Result<()> {
         self.note_change();
         match event.context("the netlink helper has ended")? {
             InterfaceEvent::Down => {
                 warn!(
+                    message_id = catalog::INTERFACE_TAKEN,
                     interface = self.config.tap_name,
                     "somebody took the interface down: no traffic until it is up"
                 );
@@ -255,7 +268,10 @@ impl Instance {
                 self.tap_is_up = true;
             }
             InterfaceEvent::Broken(error) => bail!("the interface is up again, but {error}"),
-            InterfaceEvent::Removed => bail!("somebody removed the interface {}", self.config.tap_name),
+            InterfaceEvent::Removed => {
+                error!(message_id = catalog::INTERFACE_TAKEN, "somebody removed the interface");
+                bail!("somebody removed the interface {}", self.config.tap_name)
+            }
         }
         Ok(())
     }
@@ -290,45 +306,45 @@ impl Instance {
             may_send = self.store.save(&mut self.node, now);
         }
         while let Some(event) = self.node.poll_event() {
-            self.log_event(&event, now);
+            self.handle_event(&event, now);
             self.note_change();
         }
         Ok(more)
     }
 
-    /// Hands a datagram to its driver. The core keeps to the room that the driver announced, so that its channel is never
-    /// full; if it is all the same, the core learns that the datagram did not go out.
-    fn transmit(&mut self, transmit: Transmit, now: Instant) -> anyhow::Result<()> {
-        let (link, token) = (transmit.link, transmit.token);
-        let (to, bytes, class) = (transmit.to, transmit.payload.len(), transmit.class);
-        trace!(link = self.link_name(link), %to, bytes, ?class, token, "datagram to be sent");
-        let Some(driver) = self.links.get(usize::from(link.0)) else {
-            bail!("the core sends to link {}, which there is not", link.0);
+    /// Says how everything is.
+    fn describe(&self, now: Instant) -> meshnet_bus::describe::Network {
+        let identity = Identity {
+            config: &self.config,
+            peers: self.roster.members(),
+            public_key: self.public_key,
+            started: self.started,
+            state: self.state,
         };
-        match driver.outgoing.try_send(transmit) {
-            Ok(()) => Ok(()),
-            Err(TrySendError::Full(_)) => {
-                debug!(link = self.link_name(link), "driver's channel is full");
-                self.node.handle_link(link, LinkEvent::Refused { token, reason: Refusal::QueueFull }, now);
-                Ok(())
-            }
-            Err(TrySendError::Closed(_)) => bail!("the driver of link {} has ended", self.link_name(link)),
+        status::describe(identity, &self.node.snapshot(now), &self.links.status(), now)
+    }
+
+    /// Says so if the network's state is another than before.
+    fn tell_state(&mut self) {
+        let state = match () {
+            () if !self.tap_is_up => ("degraded", Some("interface-down")),
+            () if self.store.is_failing() => ("degraded", Some("state-unsaved")),
+            () if !self.links.any_up() => ("degraded", Some("no-link")),
+            () => ("running", None),
+        };
+        if std::mem::replace(&mut self.state, state) != state {
+            self.control.tell(Change::Network);
         }
     }
 
     /// Writes the status file and a summary to the log.
     fn write_status(&self) {
-        let now = Instant::now();
-        let identity = Identity { config: &self.config, public_key: self.public_key, started: self.started };
-        let links: Vec<LinkStatus> =
-            self.links.iter().map(|link| watch::Receiver::borrow(&link.status).clone()).collect();
-        let status = Status::new(identity, &self.node.snapshot(now), &links, now);
-        let written = status
-            .to_json()
+        let network = self.describe(Instant::now());
+        let written = status::file_text(&network)
             .map_err(io::Error::from)
             .and_then(|text| files::replace(&self.status_path, &text, false));
         match written {
-            Ok(()) => info!(file = %self.status_path.display(), "{}", status.summary()),
+            Ok(()) => info!(file = %self.status_path.display(), "{}", status::summary(&network)),
             Err(error) => error!(file = %self.status_path.display(), %error, "cannot write the status"),
         }
     }
@@ -338,6 +354,8 @@ impl Instance {
     fn stop(&mut self, signal: &str) -> anyhow::Result<()> {
         info!(interface = self.config.tap_name, "stopping on {signal}");
         self.supervisor.stopping();
+        self.state = ("stopping", None);
+        self.control.tell(Change::Network);
         self.node.close();
         if !self.store.save(&mut self.node, Instant::now()) {
             warn!("the state is not saved");

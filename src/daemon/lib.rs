@@ -4,7 +4,7 @@
 //! and then runs one [`instance`]: the task that owns the protocol core and talks to the [`link`] drivers.
 
 mod alarm;
-pub mod bus;
+pub mod catalog;
 pub mod cli;
 pub mod config;
 pub mod control;
@@ -13,8 +13,10 @@ pub mod instance;
 pub mod link;
 pub mod log;
 pub mod netlink;
+pub mod peers;
 pub mod privilege;
 pub mod service;
 pub mod status;
 pub mod systemd;
 pub mod tap;
+pub mod wall;

@@ -24,7 +24,7 @@ pub use status::{LinkStatus, PeerRadio};
 const OUTGOING: usize = 16;
 
 /// A link as configured.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LinkSpec {
     /// Its name in logs and status.
     pub name: String,
@@ -35,8 +35,6 @@ pub struct LinkSpec {
     pub channel_index: u8,
     /// How many hops a packet may take; `None` lets the driver choose by what it has heard.
     pub hop_limit: Option<u8>,
-    /// The peers' radios on this link.
-    pub contacts: Vec<Contact>,
 }
 
 /// How to reach a radio.
@@ -100,15 +98,22 @@ pub struct Link {
     pub status: watch::Receiver<LinkStatus>,
 }
 
-/// Starts a driver as a task of the current runtime. `seed` comes from the operating system's randomness.
+/// Starts a driver as a task of the current runtime. `contacts` are the peers' radios, which may change at any time; `seed`
+/// comes from the operating system's randomness.
 ///
 /// # Panics
 /// Outside of a tokio runtime.
 #[must_use]
-pub fn start(link: LinkId, spec: LinkSpec, seed: [u8; 32], to_core: mpsc::Sender<FromLink>) -> Link {
+pub fn start(
+    link: LinkId,
+    spec: LinkSpec,
+    contacts: watch::Receiver<Vec<Contact>>,
+    seed: [u8; 32],
+    to_core: mpsc::Sender<FromLink>,
+) -> Link {
     let (outgoing, from_core) = mpsc::channel(OUTGOING);
     let (status_tx, status) = watch::channel(LinkStatus::new(&spec));
-    let ports = supervisor::Ports { link, from_core, to_core, status: status_tx };
+    let ports = supervisor::Ports { link, from_core, to_core, contacts, status: status_tx };
     tokio::spawn(supervisor::run(spec, seed, ports));
     Link { outgoing, status }
 }

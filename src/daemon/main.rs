@@ -12,8 +12,9 @@ use meshnet_proto::key::PrivateKey;
 use meshnetd::cli::Arguments;
 use meshnetd::config::{self, Config, ConfigError, Severity, Source};
 use meshnetd::netlink::Settings;
+use meshnetd::peers::Roster;
 use meshnetd::systemd::store;
-use meshnetd::{files, instance, log, netlink, privilege, tap};
+use meshnetd::{catalog, control, files, instance, log, netlink, privilege, tap, wall};
 
 /// What a wrong configuration ends with (EX_CONFIG of sysexits.h): the unit file has the service manager not try again.
 const EX_CONFIG: u8 = 78;
@@ -30,7 +31,7 @@ fn main() -> ExitCode {
     match run(&arguments) {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failure::Configuration(error)) => {
-            tracing::error!("{error:#}");
+            tracing::error!(message_id = catalog::CONFIGURATION_WRONG, "{error:#}");
             ExitCode::from(EX_CONFIG)
         }
         Err(Failure::Other(error)) => {
@@ -97,25 +98,36 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
         files::check_dir(dir)?;
     }
     let (interface, interface_events) = netlink::start(&config.tap_name)?;
-    let allowed = config.peers.iter().flat_map(|peer| peer.core.allowed_ips.iter().copied());
+    let roster = Roster::load(state_dir.join(format!("{}.peers", config.tap_name)), &config.peers)?;
+    let allowed = roster.members().iter().flat_map(|member| member.peer.core.allowed_ips.iter().copied());
     let mac = meshnet_proto::mac_of(&private_key.public());
     let settings = Settings::new(mac, config.mtu, config.addresses.clone(), allowed);
-    interface.configure(settings)?;
+    interface.configure(settings.clone())?;
     privilege::drop_all()?;
+    let config_dir = source.file.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let key_dir = config.key_file(config_dir).and_then(|file| file.parent().map(Path::to_owned));
+    let read: Vec<&Path> =
+        [Some(config_dir), source.credentials.as_deref(), key_dir.as_deref()].into_iter().flatten().collect();
+    wall::raise(wall::Places { read: &read, write: &[&state_dir, &runtime_dir] });
 
     let state_path = state_dir.join(format!("{}.state", config.tap_name));
     let status_path = runtime_dir.join(format!("{}.status.json", config.tap_name));
     let bus_name = arguments.bus_name();
+    let (handle, control) = control::channel();
     let parts = instance::Parts {
         source,
         bus_name,
         config,
+        roster,
         private_key,
         tap,
         interface,
+        settings,
         interface_events,
         state_path,
         status_path,
+        handle,
+        control,
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("no runtime")?;
     let result = runtime.block_on(instance::run(parts));
@@ -127,9 +139,18 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
 /// Reads the configuration, and says what is wrong with it.
 fn load(source: &Source) -> Result<(Config, PrivateKey), Failure> {
     let (config, private_key) = source.load().map_err(|findings| {
-        findings.iter().for_each(|finding| tracing::error!("{finding}"));
+        findings.iter().for_each(tell);
         Failure::Configuration(anyhow::anyhow!("{}: {}", source.file.display(), count(&findings)))
     })?;
-    config.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
+    config.warnings.iter().for_each(tell);
     Ok((config, private_key))
+}
+
+/// Says what is wrong with the configuration, or deserves a look.
+fn tell(finding: &ConfigError) {
+    let id = finding.exposes_secret.then_some(catalog::SECRET_EXPOSED);
+    match finding.severity {
+        Severity::Error => tracing::error!(message_id = id, "{finding}"),
+        Severity::Warning => tracing::warn!(message_id = id, "{finding}"),
+    }
 }

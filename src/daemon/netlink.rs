@@ -141,6 +141,7 @@ fn run(
     runtime.block_on(async {
         match connect(name).await {
             Ok((handle, index, messages)) => {
+                crate::wall::raise_around_netlink();
                 let _ = ready.send(Ok(()));
                 serve(&handle, index, messages, requests, events).await;
             }

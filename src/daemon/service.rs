@@ -14,6 +14,8 @@
 mod arguments;
 pub mod authorizer;
 mod core;
+pub mod gate;
+pub mod interface;
 pub mod limits;
 pub mod link;
 pub mod log_control;
@@ -35,7 +37,8 @@ use zbus::fdo::{ObjectManager, RequestNameFlags, RequestNameReply};
 
 use self::authorizer::{Authorizer, Polkit};
 use self::core::Core;
-use self::log_control::{Log, LogControl};
+use self::gate::Refusals;
+use self::log_control::LogControl;
 use self::tree::Tree;
 use crate::control::Handle;
 
@@ -74,13 +77,12 @@ pub async fn serve(
     connection: &Connection,
     handle: Handle,
     authorizer: Arc<dyn Authorizer>,
-    log: Log,
 ) -> anyhow::Result<Served> {
     // What changes from here on is told.
     let news = handle.changes();
     let core = Core::new(handle, authorizer);
     let server = connection.object_server();
-    server.at(log_control::PATH, LogControl::new(core.clone(), log)).await?;
+    server.at(log_control::PATH, LogControl::new(core.clone())).await?;
     let tree = Tree::new(connection, core).await?;
     server.at(ROOT, ObjectManager).await?;
     Ok(Served { _task: Task(tokio::spawn(tree.follow(news))) })
@@ -90,11 +92,30 @@ pub async fn serve(
 ///
 /// # Errors
 /// If there is no bus, another program has the name, or policy forbids it.
-pub async fn start(instance: &Instance, handle: Handle, log: Log) -> anyhow::Result<Service> {
-    let instance = instance.clone();
-    let first = connect(&instance, &handle, log).await?;
-    let task = Task(tokio::spawn(stay(instance, handle, log, first)));
-    Ok(Service { _task: task })
+pub async fn start(instance: &Instance, handle: Handle) -> anyhow::Result<Service> {
+    let address = zbus::Address::system().context("no address of the system bus")?;
+    start_at(address, instance, handle).await
+}
+
+/// As [`start`], on the bus at this address.
+///
+/// # Errors
+/// As [`start`].
+pub async fn start_at(
+    address: zbus::Address,
+    instance: &Instance,
+    handle: Handle,
+) -> anyhow::Result<Service> {
+    let place = Place { address, instance: instance.clone(), handle };
+    let first = place.take().await?;
+    Ok(Service { _task: Task(tokio::spawn(place.keep(first))) })
+}
+
+/// Where a network is to be found, and what.
+struct Place {
+    address: zbus::Address,
+    instance: Instance,
+    handle: Handle,
 }
 
 /// What holds our place on the bus.
@@ -103,50 +124,72 @@ struct Presence {
     /// What polkit is asked over.
     questions: Connection,
     _served: Served,
+    _refusals: Task,
 }
 
-/// Comes back whenever the bus went away.
-async fn stay(instance: Instance, handle: Handle, log: Log, mut present: Presence) {
-    loop {
-        tokio::select! {
-            () = present.connection.closed() => {}
-            () = present.questions.closed() => {}
-        }
-        warn!("the bus went away; the network goes on, but cannot be watched or changed over it");
-        let mut wait = FIRST_WAIT;
-        present = loop {
-            tokio::time::sleep(wait).await;
-            match connect(&instance, &handle, log).await {
-                Ok(present) => break present,
-                Err(error) => warn!("not back on the bus: {error:#}"),
+impl Place {
+    /// Comes back whenever the bus went away.
+    async fn keep(self, mut present: Presence) {
+        loop {
+            tokio::select! {
+                () = present.connection.closed() => {}
+                () = present.questions.closed() => {}
             }
-            wait = (wait * 2).min(LONGEST_WAIT);
-        };
-        info!("back on the bus");
-    }
-}
-
-/// Connects, serves, and then takes the names.
-async fn connect(instance: &Instance, handle: &Handle, log: Log) -> anyhow::Result<Presence> {
-    let connection = Connection::system().await.context("no connection to the system bus")?;
-    let questions = Connection::system().await.context("no second connection to the system bus")?;
-    let authorizer = Arc::new(Polkit::new(&questions).await?);
-    let served = serve(&connection, handle.clone(), authorizer, log).await?;
-    let name = instance.bus_name();
-    let forbidden = || {
-        format!(
-            "the bus does not give us the name {name}; is dist/dbus/org.meshnet1.conf installed, and do we run as the user meshnet?"
-        )
-    };
-    let own = connection.request_name_with_flags(name.as_str(), RequestNameFlags::DO_NOT_QUEUE).await;
-    match own {
-        Ok(RequestNameReply::PrimaryOwner | RequestNameReply::AlreadyOwner) => {}
-        Ok(RequestNameReply::Exists | RequestNameReply::InQueue) | Err(zbus::Error::NameTaken) => {
-            bail!("another program has the bus name {name}: does the network {instance} run already?");
+            warn!("the bus went away; the network goes on, but cannot be watched or changed over it");
+            drop(present);
+            let mut wait = FIRST_WAIT;
+            present = loop {
+                tokio::time::sleep(wait).await;
+                match self.take().await {
+                    Ok(present) => break present,
+                    Err(error) => warn!("not back on the bus: {error:#}"),
+                }
+                wait = (wait * 2).min(LONGEST_WAIT);
+            };
+            info!("back on the bus");
         }
-        Err(error) => return Err(error).with_context(forbidden),
     }
-    // Whoever sends to a name's owner may also send to all that queue for it: one rule of the policy covers every network.
-    connection.request_name_with_flags(BUS_NAME, RequestNameFlags::empty()).await.with_context(forbidden)?;
-    Ok(Presence { connection, questions, _served: served })
+
+    /// Connects, serves, and then takes the names.
+    async fn take(&self) -> anyhow::Result<Presence> {
+        let (connection, refusals) = self.attach().await?;
+        let refusals = Task(refusals.send_over(&connection));
+        // Nobody has a reason to call this one: what is refused there is not answered.
+        let (questions, _) = self.attach().await?;
+        let authorizer = Arc::new(Polkit::new(&questions).await?);
+        let served = serve(&connection, self.handle.clone(), authorizer).await?;
+        self.take_names(&connection).await?;
+        Ok(Presence { connection, questions, _served: served, _refusals: refusals })
+    }
+
+    async fn attach(&self) -> anyhow::Result<(Connection, Refusals)> {
+        let (builder, refusals) = gate::to(&self.address).await?;
+        let connection = builder.build().await.context("the bus does not let us in")?;
+        Ok((connection, refusals))
+    }
+
+    async fn take_names(&self, connection: &Connection) -> anyhow::Result<()> {
+        let name = self.instance.bus_name();
+        let forbidden = || {
+            format!(
+                "the bus does not give us the name {name}: its policy (org.meshnet1.conf in dbus-1/system.d) gives it to \
+                 the user meshnet alone"
+            )
+        };
+        // Who may send to a name's owner may also send to all that queue for it: one rule of the policy covers every
+        // network. It must be so before anybody can find us by our own name.
+        connection
+            .request_name_with_flags(BUS_NAME, RequestNameFlags::empty())
+            .await
+            .with_context(forbidden)?;
+        let own = connection.request_name_with_flags(name.as_str(), RequestNameFlags::DO_NOT_QUEUE).await;
+        match own {
+            Ok(RequestNameReply::PrimaryOwner | RequestNameReply::AlreadyOwner) => Ok(()),
+            Ok(RequestNameReply::Exists | RequestNameReply::InQueue) | Err(zbus::Error::NameTaken) => {
+                let network = &self.instance;
+                bail!("another program has the bus name {name}: does the network {network} run already?");
+            }
+            Err(error) => Err(error).with_context(forbidden),
+        }
+    }
 }

@@ -1,184 +1,221 @@
-//! The status snapshot: what SIGUSR1 writes as JSON, and its one-line summary. docs/status.md describes the fields; a field
-//! that is added needs no new schema number, one that goes or changes its meaning does.
+//! The state of everything at one moment, put together from what the core, the drivers and the configuration know, as
+//! [`meshnet_bus::describe`] lays it out: what `Describe` answers, what SIGUSR1 writes to the status file, and its one-line
+//! summary.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use meshnet_proto::event::{LinkSnapshot, PeerSnapshot, SessionState, Snapshot, Traffic};
-use meshnet_proto::link::Class;
-use serde::Serialize;
+use meshnet_bus::describe::{Counters, Link, Network, Peer, PeerRadio, Radio, SCHEMA};
+use meshnet_proto::config::PeerMode;
+use meshnet_proto::event::{Drops, LinkSnapshot, PeerSnapshot, SessionState, Snapshot, Traffic};
+use meshnet_proto::link::{Class, LinkId};
 
-use crate::config::Config;
+use crate::config;
 use crate::link::LinkStatus;
-
-/// The version of the fields' meaning.
-pub const SCHEMA: u32 = 1;
-
-/// A network at one moment.
-#[derive(Debug, Serialize)]
-pub struct Status {
-    schema: u32,
-    version: &'static str,
-    interface: String,
-    public_key: String,
-    addresses: Vec<String>,
-    mtu: u16,
-    unix_time: u64,
-    uptime_seconds: u64,
-    peers: Vec<Peer>,
-    links: Vec<Link>,
-    drops: BTreeMap<&'static str, u64>,
-}
-
-#[derive(Debug, Serialize)]
-struct Peer {
-    public_key: String,
-    name: Option<String>,
-    state: &'static str,
-    last_handshake_seconds: Option<u64>,
-    last_seen_seconds: Option<u64>,
-    endpoint: Option<String>,
-    link: Option<String>,
-    allowed_ips: Vec<String>,
-    sent: Counters,
-    received: Counters,
-    waiting: usize,
-}
-
-#[derive(Debug, Serialize)]
-struct Counters {
-    packets: u64,
-    bytes: u64,
-    datagrams: u64,
-    airtime_ms: u64,
-}
-
-#[derive(Debug, Serialize)]
-struct Link {
-    #[serde(flatten)]
-    driver: LinkStatus,
-    up: bool,
-    queued: BTreeMap<&'static str, usize>,
-    airtime_used_ms: u64,
-    airtime_left_ms: Option<u64>,
-}
+use crate::peers::Member;
 
 /// What a snapshot does not know of its network.
 #[derive(Debug, Clone, Copy)]
 pub struct Identity<'a> {
     /// The configuration.
-    pub config: &'a Config,
+    pub config: &'a config::Config,
+    /// Everybody we talk to.
+    pub peers: &'a [Member],
     /// Our public key.
     pub public_key: meshnet_proto::key::PublicKey,
     /// When the daemon started.
     pub started: Instant,
+    /// starting, running, degraded, stopping; and why, if degraded.
+    pub state: (&'static str, Option<&'static str>),
 }
 
-impl Status {
-    /// Puts together what the core and the drivers know.
-    #[must_use]
-    pub fn new(identity: Identity<'_>, snapshot: &Snapshot, links: &[LinkStatus], now: Instant) -> Self {
-        let config = identity.config;
-        let names: Vec<&str> = config.links.iter().map(|link| link.name.as_str()).collect();
-        Self {
-            schema: SCHEMA,
-            version: env!("CARGO_PKG_VERSION"),
-            interface: config.tap_name.clone(),
-            public_key: identity.public_key.to_string(),
-            addresses: config.addresses.iter().map(ToString::to_string).collect(),
-            mtu: config.mtu,
-            unix_time: SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs(),
-            uptime_seconds: now.saturating_duration_since(identity.started).as_secs(),
-            peers: snapshot.peers.iter().map(|peer| Peer::new(peer, config, &names, now)).collect(),
-            links: links
-                .iter()
-                .enumerate()
-                .map(|(index, link)| Link::new(index, link, &snapshot.links))
-                .collect(),
-            drops: snapshot
-                .drops
-                .iter()
-                .filter(|(_, count)| **count > 0)
-                .map(|(reason, count)| (reason.as_str(), *count))
-                .collect(),
+/// Puts together what the core and the drivers know.
+#[must_use]
+pub fn describe(
+    identity: Identity<'_>,
+    snapshot: &Snapshot,
+    links: &BTreeMap<LinkId, LinkStatus>,
+    now: Instant,
+) -> Network {
+    let config = identity.config;
+    let (state, reason) = identity.state;
+    // The core may keep another order: here it is that of the configuration.
+    let peers = identity.peers.iter().filter_map(|member| {
+        let key = member.peer.core.public_key;
+        let found = snapshot.peers.iter().find(|peer| peer.public_key == key)?;
+        Some(peer(found, member, links, now))
+    });
+    Network {
+        schema: SCHEMA,
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        interface: config.tap_name.clone(),
+        state: state.to_owned(),
+        state_reason: reason.map(str::to_owned),
+        public_key: identity.public_key.to_string(),
+        addresses: config.addresses.iter().map(ToString::to_string).collect(),
+        mtu: config.mtu,
+        unix_time: SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs(),
+        uptime_seconds: now.saturating_duration_since(identity.started).as_secs(),
+        peers: peers.collect(),
+        links: links.iter().map(|(id, status)| link(*id, status, &snapshot.links)).collect(),
+        drops: drops(&snapshot.drops),
+    }
+}
+
+/// Returns the text of the status file.
+///
+/// # Errors
+/// If there is something that JSON cannot say.
+pub fn file_text(network: &Network) -> serde_json::Result<Vec<u8>> {
+    let mut text = serde_json::to_vec_pretty(network)?;
+    text.push(b'\n');
+    Ok(text)
+}
+
+/// Returns the summary for the log.
+#[must_use]
+pub fn summary(network: &Network) -> String {
+    let sum = |pick: fn(&Peer) -> u64| network.peers.iter().map(pick).sum::<u64>();
+    format!(
+        "{} of {} peers connected, {} packets sent, {} received, {} ms of air, {} drops, {}",
+        connected(network),
+        network.peers.len(),
+        sum(|peer| peer.sent.packets),
+        sum(|peer| peer.received.packets),
+        sum(|peer| peer.sent.airtime_ms),
+        network.drops.values().sum::<u64>(),
+        states(network),
+    )
+}
+
+/// How many peers have a session.
+#[must_use]
+pub fn connected(network: &Network) -> usize {
+    network.peers.iter().filter(|peer| peer.state == "established").count()
+}
+
+/// The links' names and states, as "radio0 up, roof connecting".
+#[must_use]
+pub fn states(network: &Network) -> String {
+    let links: Vec<String> =
+        network.links.iter().map(|link| format!("{} {}", link.name, link.state)).collect();
+    links.join(", ")
+}
+
+fn peer(
+    snapshot: &PeerSnapshot,
+    member: &Member,
+    links: &BTreeMap<LinkId, LinkStatus>,
+    now: Instant,
+) -> Peer {
+    let ago = |then: Option<Instant>| then.map(|then| now.saturating_duration_since(then).as_secs());
+    let core = &member.peer.core;
+    let link = snapshot.endpoint.and_then(|(link, _)| links.get(&link));
+    Peer {
+        public_key: snapshot.public_key.to_string(),
+        name: member.peer.name.clone(),
+        mode: mode_name(core.mode).to_owned(),
+        origin: member.origin.as_str().to_owned(),
+        state: match snapshot.state {
+            SessionState::Idle => "idle",
+            SessionState::Handshaking => "handshaking",
+            SessionState::Established => "established",
         }
-    }
-
-    /// Returns the JSON text, with a final line end.
-    ///
-    /// # Errors
-    /// If there is something that JSON cannot say.
-    pub fn to_json(&self) -> serde_json::Result<Vec<u8>> {
-        let mut text = serde_json::to_vec_pretty(self)?;
-        text.push(b'\n');
-        Ok(text)
-    }
-
-    /// Returns the summary for the log.
-    #[must_use]
-    pub fn summary(&self) -> String {
-        let established = self.peers.iter().filter(|peer| peer.state == "established").count();
-        let sum = |pick: fn(&Peer) -> u64| self.peers.iter().map(pick).sum::<u64>();
-        let links: Vec<String> =
-            self.links.iter().map(|link| format!("{} {}", link.driver.name, link.driver.state)).collect();
-        format!(
-            "{established} of {} peers connected, {} packets sent, {} received, {} ms of air, {} drops, {}",
-            self.peers.len(),
-            sum(|peer| peer.sent.packets),
-            sum(|peer| peer.received.packets),
-            sum(|peer| peer.sent.airtime_ms),
-            self.drops.values().sum::<u64>(),
-            links.join(", "),
-        )
+        .to_owned(),
+        last_handshake_seconds: ago(snapshot.last_handshake),
+        last_seen_seconds: ago(snapshot.last_seen),
+        endpoint: snapshot.endpoint.map(|(_, to)| to.to_string()),
+        link: link.map(|status| status.name.clone()),
+        endpoints: core.endpoints.iter().map(ToString::to_string).collect(),
+        allowed_ips: core.allowed_ips.iter().map(ToString::to_string).collect(),
+        rtt_ms: snapshot.rtt.map(|rtt| rtt.as_secs_f64() * 1000.0),
+        loss: snapshot.loss.map(f64::from),
+        sent: counters(snapshot.sent),
+        received: counters(snapshot.received),
+        waiting: snapshot.waiting.try_into().unwrap_or(u64::MAX),
+        drops: drops(&snapshot.drops),
     }
 }
 
-impl Peer {
-    fn new(snapshot: &PeerSnapshot, config: &Config, links: &[&str], now: Instant) -> Self {
-        let ago = |then: Option<Instant>| then.map(|then| now.saturating_duration_since(then).as_secs());
-        let configured = config.peers.iter().find(|peer| peer.core.public_key == snapshot.public_key);
-        let prefixes = configured.map(|peer| peer.core.allowed_ips.iter().map(ToString::to_string).collect());
-        Self {
-            public_key: snapshot.public_key.to_string(),
-            name: configured.and_then(|peer| peer.name.clone()),
-            state: match snapshot.state {
-                SessionState::Idle => "idle",
-                SessionState::Handshaking => "handshaking",
-                SessionState::Established => "established",
-            },
-            last_handshake_seconds: ago(snapshot.last_handshake),
-            last_seen_seconds: ago(snapshot.last_seen),
-            endpoint: snapshot.endpoint.map(|(_, to)| to.to_string()),
-            link: snapshot
-                .endpoint
-                .and_then(|(link, _)| links.get(usize::from(link.0)).map(|name| (*name).to_owned())),
-            allowed_ips: prefixes.unwrap_or_default(),
-            sent: snapshot.sent.into(),
-            received: snapshot.received.into(),
-            waiting: snapshot.waiting,
-        }
+const fn mode_name(mode: PeerMode) -> &'static str {
+    match mode {
+        PeerMode::Pki => "PKI",
+        PeerMode::Symmetric => "SYMMETRIC",
     }
 }
 
-impl From<Traffic> for Counters {
-    fn from(traffic: Traffic) -> Self {
-        let Traffic { packets, bytes, datagrams, airtime } = traffic;
-        Self { packets, bytes, datagrams, airtime_ms: milliseconds(airtime) }
+fn counters(traffic: Traffic) -> Counters {
+    let Traffic { packets, bytes, datagrams, airtime } = traffic;
+    Counters { packets, bytes, datagrams, airtime_ms: milliseconds(airtime) }
+}
+
+fn drops(drops: &Drops) -> BTreeMap<String, u64> {
+    let happened = drops.iter().filter(|(_, count)| **count > 0);
+    happened.map(|(reason, count)| (reason.as_str().to_owned(), *count)).collect()
+}
+
+fn link(id: LinkId, driver: &LinkStatus, snapshots: &[LinkSnapshot]) -> Link {
+    let snapshot = snapshots.iter().find(|snapshot| snapshot.link == id);
+    let queued = snapshot.map(|snapshot| {
+        let classes = snapshot.queued.iter();
+        classes
+            .map(|(class, count)| (class_name(*class).to_owned(), u64::try_from(*count).unwrap_or(u64::MAX)))
+            .collect()
+    });
+    Link {
+        name: driver.name.clone(),
+        kind: "meshtastic".to_owned(),
+        connect: driver.connect.clone(),
+        state: driver.state.to_owned(),
+        fault: driver.fault.clone(),
+        last_error: driver.last_error.clone(),
+        connections: driver.connections,
+        up: snapshot.is_some_and(|snapshot| snapshot.up),
+        mtu: driver.mtu,
+        queued: queued.unwrap_or_default(),
+        airtime_used_ms: snapshot.map_or(0, |snapshot| milliseconds(snapshot.airtime_used)),
+        airtime_left_ms: snapshot.and_then(|snapshot| snapshot.airtime_left).map(milliseconds),
+        sent: driver.sent,
+        received: driver.received,
+        refused: driver.refused,
+        malformed: driver.malformed,
+        bytes_out: driver.bytes_out,
+        bytes_in: driver.bytes_in,
+        radio: radio(driver),
+        peers: driver.peers.iter().map(peer_radio).collect(),
     }
 }
 
-impl Link {
-    fn new(index: usize, driver: &LinkStatus, snapshots: &[LinkSnapshot]) -> Self {
-        let snapshot = snapshots.iter().find(|snapshot| usize::from(snapshot.link.0) == index);
-        let queued =
-            snapshot.map(|s| s.queued.iter().map(|(class, count)| (class_name(*class), *count)).collect());
-        Self {
-            driver: driver.clone(),
-            up: snapshot.is_some_and(|snapshot| snapshot.up),
-            queued: queued.unwrap_or_default(),
-            airtime_used_ms: snapshot.map_or(0, |snapshot| milliseconds(snapshot.airtime_used)),
-            airtime_left_ms: snapshot.and_then(|snapshot| snapshot.airtime_left).map(milliseconds),
-        }
+fn radio(driver: &LinkStatus) -> Radio {
+    Radio {
+        radio: driver.radio.clone(),
+        radio_name: driver.radio_name.clone(),
+        firmware: driver.firmware.clone(),
+        region: driver.region.map(str::to_owned),
+        preset: driver.preset.map(str::to_owned),
+        hop_limit: driver.hop_limit,
+        channel_index: driver.channel_index,
+        channel_name: driver.channel_name.clone(),
+        radio_encryption: driver.radio_encryption,
+        duty_percent: driver.duty_percent,
+        channel_utilization: driver.channel_utilization,
+        air_util_tx: driver.air_util_tx,
+        queue_free: driver.queue_free,
+        queue_len: driver.queue_len,
+        stopped_until: driver.stopped_until,
+        nodes_known: driver.nodes_known,
+        nodes_heard: driver.nodes_heard.try_into().unwrap_or(u64::MAX),
+    }
+}
+
+fn peer_radio(radio: &crate::link::PeerRadio) -> PeerRadio {
+    PeerRadio {
+        radio: radio.radio.clone(),
+        hops: radio.hops,
+        snr: radio.snr,
+        rssi: radio.rssi,
+        heard: radio.heard,
+        key: radio.key.to_owned(),
     }
 }
 

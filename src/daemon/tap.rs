@@ -124,6 +124,11 @@ impl Opened {
 }
 
 impl Tap {
+    /// Makes room for the frames of an interface with this MTU.
+    pub fn set_mtu(&mut self, mtu: u16) {
+        self.buffer.resize(usize::from(mtu) + FRAME_OVERHEAD, 0);
+    }
+
     /// Waits until there may be frames.
     ///
     /// # Errors

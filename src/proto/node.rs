@@ -181,13 +181,11 @@ impl Node {
         let pace = self.path(at).map(|(link, _)| self.links[&link].pace());
         if let Keying::Pki(pki) = &mut self.peers[at].keying {
             match pace {
-                Some(pace) => {
-                    pki.handle_timeout(pace, &mut self.rng, now);
-                    pki.renew(pace, &mut self.rng, now);
-                }
+                Some(pace) => pki.handle_timeout(pace, &mut self.rng, now),
                 None => pki.park(now),
             }
         }
+        self.renew(at, now);
         self.flush(at, now);
         self.settle(at, now);
     }
@@ -317,9 +315,8 @@ impl Node {
             far: ready.far,
             token,
         };
-        let (at, ping) = (ready.peer, ready.ping);
-        state.remember(token, ready, price, now);
-        self.note_left(at, ping, &transmit.payload, Some(now));
+        self.note_left(&ready, Some(now));
+        self.links.get_mut(&link)?.remember(token, ready, price, now);
         Some(transmit)
     }
 }

@@ -9,7 +9,7 @@ use meshnet_proto::link::{LinkAddr, LinkEvent, LinkId, Transmit};
 
 use crate::tool::Tool;
 
-/// The one link of every station.
+/// The link of every station, as long as it is not replaced.
 pub const LINK: LinkId = LinkId(0);
 
 /// A running daemon.
@@ -20,6 +20,8 @@ pub enum Daemon {
         node: Box<Node>,
         /// Its interface's MAC address.
         mac: Mac,
+        /// Its one link.
+        link: LinkId,
     },
     /// One that behaves as the Python tool.
     Tool(Box<Tool>),
@@ -46,7 +48,7 @@ impl Daemon {
     /// Takes a datagram from the link.
     pub fn handle_datagram(&mut self, from: LinkAddr, bytes: &[u8], now: Instant) {
         match self {
-            Self::Ours { node, .. } => node.handle_datagram(LINK, from, bytes, now),
+            Self::Ours { node, link, .. } => node.handle_datagram(*link, from, bytes, now),
             Self::Tool(tool) => tool.handle_datagram(from, bytes, now),
         }
     }
@@ -54,7 +56,7 @@ impl Daemon {
     /// Takes what the link says.
     pub fn handle_link(&mut self, event: LinkEvent, now: Instant) {
         match self {
-            Self::Ours { node, .. } => node.handle_link(LINK, event, now),
+            Self::Ours { node, link, .. } => node.handle_link(*link, event, now),
             Self::Tool(tool) => tool.handle_link(&event),
         }
     }

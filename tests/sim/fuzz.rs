@@ -164,6 +164,11 @@ pub fn client(bytes: &[u8]) {
             now += Duration::from_millis(script.below(256) as u64 * 50);
             client.handle_timeout(now);
         }
+        if script.once_in(8) {
+            let public_key = script.once_in(2).then_some([9; 32]);
+            let contacts = (0..script.below(4)).map(|at| Contact { node: num(at + 1), public_key });
+            client.set_contacts(contacts.collect(), now);
+        }
         drain(&mut client);
         let _status = client.status();
         let _due = client.poll_timeout();

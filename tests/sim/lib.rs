@@ -9,6 +9,7 @@
 //!
 //! Nothing here reads a clock, but for one instant at a world's start whose value does not matter.
 
+pub mod change;
 pub mod daemon;
 pub mod fuzz;
 pub mod packet;

@@ -13,6 +13,7 @@ use meshnet_radiosim::{Burst, Faults};
 use rand_chacha::ChaCha8Rng;
 use rand_core::{Rng as _, SeedableRng as _};
 
+use crate::change;
 use crate::packet::Kind;
 use crate::script::Script;
 use crate::world::{PairPlan, Plan, StationPlan, World, address, num};
@@ -224,6 +225,8 @@ fn transition(world: &mut World, script: &mut Script<'_>) {
             world.handle_device(at, bytes);
         }
         27 | 28 => both_send(world, script, at, other),
+        29 | 30 if !world.stations[at].is_tool => change::tell(world, script, at, other),
+        31 if !world.stations[at].is_tool => change::ask(world, script, at, other),
         _ => {}
     }
     let time = passing(script);
@@ -387,6 +390,11 @@ pub fn heal(world: &mut World) -> Duration {
         }
         if !world.stations[at].is_running() {
             world.start(at);
+        }
+    }
+    for at in 0..world.stations.len() {
+        for other in (0..world.stations.len()).filter(|other| *other != at) {
+            world.restore_peer(at, other);
         }
     }
     let start = world.now;

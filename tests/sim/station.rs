@@ -5,14 +5,15 @@ use std::collections::VecDeque;
 use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
-use meshnet_proto::config::Config;
+use meshnet_proto::config::{Config, ConfigError, PeerConfig};
 use meshnet_proto::event::Event;
-use meshnet_proto::link::{LinkAddr, LinkEvent, Transmit};
+use meshnet_proto::key::PublicKey;
+use meshnet_proto::link::{LinkAddr, LinkEvent, LinkId, Transmit};
 use meshnet_proto::meshtastic::client::{Client, ClientConfig, Contact, Ending, Output, Transport};
 use meshnet_proto::{Node, mac_of};
 use meshnet_radiosim::{Air, ClientId, ClientOutput, RadioId};
 
-use crate::daemon::Daemon;
+use crate::daemon::{Daemon, LINK};
 use crate::tool::Tool;
 
 /// The link driver waits at least this long before it connects again.
@@ -62,6 +63,8 @@ pub struct Station {
     pub lives: u64,
     /// Packets that the host handed to this life of the daemon.
     pub handed: u64,
+    /// Packets that this life of the daemon sent to peers that were removed since.
+    pub sent_to_removed: u64,
     /// When it was started last.
     pub started: Instant,
     running: Option<Running>,
@@ -93,6 +96,7 @@ impl Station {
             stored: None,
             lives: 0,
             handed: 0,
+            sent_to_removed: 0,
             started: now,
             running: None,
             connect_at: None,
@@ -117,21 +121,97 @@ impl Station {
             if let Some(stored) = &self.stored {
                 assert_eq!(node.restore(stored), 0, "lines of the state make no sense");
             }
-            Daemon::Ours { node: Box::new(node), mac: mac_of(&self.config.private_key.public()) }
-        };
-        let endpoints = self.config.peers.iter().flat_map(|peer| &peer.endpoints);
-        let contacts =
-            endpoints.filter_map(LinkAddr::as_radio).map(|node| Contact { node, public_key: None });
-        let config = ClientConfig {
-            hop_limit: self.hop_limit,
-            contacts: contacts.collect(),
-            ..ClientConfig::default()
+            Daemon::Ours { node: Box::new(node), mac: mac_of(&self.config.private_key.public()), link: LINK }
         };
         bytes[31] ^= 1;
-        let client = Client::new(config, bytes, now);
+        let client = self.fresh_client(bytes, now);
         self.running = Some(Running { daemon, client, connection: None });
         (self.connect_at, self.backoff) = (Some(now), RECONNECT);
         (self.lives, self.handed, self.started) = (self.lives + 1, 0, now);
+        self.sent_to_removed = 0;
+    }
+
+    fn fresh_client(&self, seed: [u8; 32], now: Instant) -> Client {
+        let config = ClientConfig {
+            hop_limit: self.hop_limit,
+            contacts: contacts(&self.config),
+            ..ClientConfig::default()
+        };
+        Client::new(config, seed, now)
+    }
+
+    /// Removes a peer, from the configuration and from the daemon.
+    pub fn remove_peer(&mut self, key: &PublicKey, now: Instant) {
+        let before = self.config.peers.len();
+        self.config.peers.retain(|peer| peer.public_key != *key);
+        let was_there = self.config.peers.len() < before;
+        if let Some(Running { daemon: Daemon::Ours { node, .. }, client, .. }) = &mut self.running {
+            let peers = node.snapshot(now).peers;
+            let peer = peers.iter().find(|peer| peer.public_key == *key);
+            self.sent_to_removed += peer.map_or(0, |peer| peer.sent.packets);
+            assert_eq!(
+                node.remove_peer(key, now),
+                was_there,
+                "the daemon has the peers of its configuration"
+            );
+            client.set_contacts(contacts(&self.config), now);
+        }
+    }
+
+    /// Adds a peer, or changes it, in the configuration and in the daemon.
+    ///
+    /// # Errors
+    /// If the daemon does not take it.
+    pub fn set_peer(&mut self, peer: &PeerConfig, now: Instant) -> Result<(), ConfigError> {
+        let known = self.config.peers.iter_mut().find(|known| known.public_key == peer.public_key);
+        let is_new = known.is_none();
+        match known {
+            Some(known) => *known = peer.clone(),
+            None => self.config.peers.push(peer.clone()),
+        }
+        if let Some(Running { daemon: Daemon::Ours { node, .. }, client, .. }) = &mut self.running {
+            if is_new {
+                node.add_peer(peer, now)?;
+            } else {
+                node.set_peer(peer, now)?;
+            }
+            client.set_contacts(contacts(&self.config), now);
+        }
+        Ok(())
+    }
+
+    /// The link is removed, and another one made of the same radio, as after a change of its configuration.
+    pub fn replace_link(&mut self, seed: u64, air: &mut Air, now: Instant) {
+        let mut bytes = [0xa5; 32];
+        bytes[..8].copy_from_slice(&seed.to_le_bytes());
+        bytes[8..16].copy_from_slice(&(now - self.started).as_secs().to_le_bytes());
+        let client = self.fresh_client(bytes, now);
+        let Some(running) = &mut self.running else { return };
+        let Daemon::Ours { node, link, .. } = &mut running.daemon else { return };
+        if let Some(id) = running.connection.take() {
+            air.handle_client_disconnected(id, now);
+        }
+        node.remove_link(*link, now);
+        // The driver's last words come late.
+        node.handle_link(*link, LinkEvent::Room(2), now);
+        *link = LinkId(link.0 + 1);
+        running.client = client;
+        (self.connect_at, self.backoff) = (Some(now), RECONNECT);
+    }
+
+    /// The daemon pings a peer; returns the token if it does.
+    pub fn ping(&mut self, key: &PublicKey, bytes: u16, now: Instant) -> Option<u64> {
+        let Some(Running { daemon: Daemon::Ours { node, .. }, .. }) = &mut self.running else { return None };
+        let token = node.ping(key, bytes, now).ok()?;
+        self.handed += 1;
+        Some(token)
+    }
+
+    /// The daemon renews its keys with a peer, if it can.
+    pub fn rekey(&mut self, key: &PublicKey, now: Instant) {
+        if let Some(Running { daemon: Daemon::Ours { node, .. }, .. }) = &mut self.running {
+            let _refused_if_symmetric = node.rekey(key, now);
+        }
     }
 
     /// Kills the daemon without a word.
@@ -296,4 +376,10 @@ impl Station {
         }
         moved
     }
+}
+
+/// The radios of a configuration's peers.
+fn contacts(config: &Config) -> Vec<Contact> {
+    let endpoints = config.peers.iter().flat_map(|peer| &peer.endpoints);
+    endpoints.filter_map(LinkAddr::as_radio).map(|node| Contact { node, public_key: None }).collect()
 }

@@ -4,20 +4,26 @@
 //! - No counter is used twice under one key.
 //! - No radio sends more in any hour than its region's law allows.
 //! - Every packet that a host handed in was sent, is counted as dropped, or waits; what waits is bounded.
+//! - A host gets nothing from a station that is none of its node's peers.
+//! - A ping of a node's has one outcome, and no host gets its answer.
 //! - A machine wakes for reasons that are known.
+
+mod audit;
+mod law;
+mod pings;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt::Write as _;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use meshnet_proto::config::PeerMode;
-use meshnet_proto::event::{DropReason, Snapshot};
 use meshnet_proto::frame::{Frame, Inner, protocol};
 use meshnet_proto::link::{LinkAddr, LinkEvent};
 use meshnet_proto::meshtastic::airtime::Region;
 use meshnet_proto::v1::wire::Datagram;
-use meshnet_radiosim::LedgerEntry;
 
+use self::law::Law;
+use self::pings::{Pings, Seen};
 use crate::packet::{self, Kind};
 use crate::station::{Did, Station};
 use crate::world::{Plan, address, num};
@@ -34,6 +40,7 @@ const REASONS: &[&str] = &[
     "expiry",
     "airtime",
     "acknowledgement",
+    "ping",
     "radio wakes",
     "radio configuration",
     "radio queue",
@@ -46,10 +53,6 @@ const REASONS: &[&str] = &[
 const FLOW: usize = 4000;
 /// Datagrams that are kept for those who would replay them.
 const RECORDED: usize = 256;
-const HOUR: f64 = 3600.0;
-/// Packets that a radio may have queued when it finds its hour spent.
-const QUEUED: f64 = 4.0;
-
 /// A packet of a host's.
 #[derive(Debug, Clone)]
 pub struct Packet {
@@ -89,37 +92,6 @@ struct Counters {
     used: BTreeMap<u64, BTreeSet<Vec<u8>>>,
 }
 
-/// The air that a radio used within the last hour.
-#[derive(Debug, Default)]
-struct Law {
-    sent: VecDeque<Sent>,
-    sum: f64,
-    own: f64,
-    /// When the radio, and when the daemon, last forgot what was sent.
-    radio_forgot: Option<f64>,
-    daemon_forgot: Option<f64>,
-}
-
-/// A transmission: its start in seconds, its air, and that again if the packet was the radio's own or its host's.
-#[derive(Debug, Clone, Copy)]
-struct Sent {
-    time: f64,
-    air: f64,
-    own: f64,
-}
-
-impl Law {
-    /// Takes a transmission that ended now, and forgets those before the last hour.
-    fn push(&mut self, sent: Sent, now: f64) {
-        self.sent.push_back(sent);
-        (self.sum, self.own) = (self.sum + sent.air, self.own + sent.own);
-        while let Some(old) = self.sent.front().copied().filter(|old| old.time + HOUR < now) {
-            (self.sum, self.own) = (self.sum - old.air, self.own - old.own);
-            self.sent.pop_front();
-        }
-    }
-}
-
 /// See the module's introduction.
 pub struct Watch {
     /// When the world began.
@@ -141,6 +113,9 @@ pub struct Watch {
     /// Stations whose daemon lost its state: their symmetric peers' packets may come again.
     forgetful: BTreeSet<usize>,
     symmetric: BTreeSet<(usize, usize)>,
+    /// Stations, and others that are not, or not reachable as, their peers.
+    strangers: BTreeSet<(usize, usize)>,
+    pings: Pings,
     tools: Vec<bool>,
     counters: BTreeMap<(usize, usize), Counters>,
     laws: Vec<Law>,
@@ -167,6 +142,8 @@ impl Watch {
             refusals: BTreeMap::new(),
             forgetful: BTreeSet::new(),
             symmetric: symmetric.collect(),
+            strangers: BTreeSet::new(),
+            pings: Pings::default(),
             tools: plan.stations.iter().map(|station| station.tool).collect(),
             counters: BTreeMap::new(),
             laws: (0..count).map(|_| Law::default()).collect(),
@@ -202,6 +179,26 @@ impl Watch {
     /// A daemon lost its state.
     pub fn handle_lost_state(&mut self, at: usize) {
         self.forgetful.insert(at);
+    }
+
+    /// From here on `other` is a peer of a station's, or is not.
+    pub fn handle_peer(&mut self, at: usize, other: usize, is_peer: bool) {
+        if is_peer {
+            self.strangers.remove(&(at, other));
+        } else {
+            self.strangers.insert((at, other));
+        }
+    }
+
+    /// A station's link is another one: what it knew of the air is gone.
+    pub fn handle_new_link(&mut self, at: usize, now: Instant) {
+        self.note(now, format!("{at}: another link"));
+        self.laws[at].daemon_forgot = Some((now - self.start).as_secs_f64());
+    }
+
+    /// A node pings another's host.
+    pub fn handle_ping(&mut self, at: usize, life: u64, token: u64, to: usize, now: Instant) {
+        self.pings.handle_sent(at, life, token, to, now);
     }
 
     /// A radio resets.
@@ -256,11 +253,24 @@ impl Watch {
         (is_fresh && ping.kind == Kind::Ping && ping.to == Some(at)).then_some((ping.from, ping.data))
     }
 
-    /// Looks at what a station did.
+    /// Looks at what a station did. Returns what its host answers by itself to a ping of another's node, and to whom.
     ///
     /// # Errors
     /// If it must not.
-    pub fn handle(&mut self, at: usize, station: &Station, did: &Did, now: Instant) -> Result<(), String> {
+    pub fn handle(
+        &mut self,
+        at: usize,
+        station: &Station,
+        did: &Did,
+        now: Instant,
+    ) -> Result<Option<(usize, Vec<u8>)>, String> {
+        if let Did::Delivered(frame) = did {
+            return self.delivered(at, station, frame, now);
+        }
+        self.look(at, station, did, now).map(|()| None)
+    }
+
+    fn look(&mut self, at: usize, station: &Station, did: &Did, now: Instant) -> Result<(), String> {
         match did {
             Did::Sent(transmit) => {
                 self.datagrams += 1;
@@ -286,10 +296,10 @@ impl Watch {
                 self.note_handshake(at, *from, payload);
                 Ok(())
             }
-            Did::Delivered(frame) => self.delivered(at, station, frame, now),
+            Did::Delivered(_) => Ok(()),
             Did::Event(event) => {
                 self.note(now, format!("{at}: {event:?}"));
-                Ok(())
+                self.pings.handle_event(at, station.lives, event)
             }
             Did::Link(event) => {
                 if let LinkEvent::Refused { reason, .. } = event {
@@ -347,17 +357,36 @@ impl Watch {
     }
 
     /// A host gets a frame.
-    fn delivered(&mut self, at: usize, station: &Station, frame: &[u8], now: Instant) -> Result<(), String> {
+    fn delivered(
+        &mut self,
+        at: usize,
+        station: &Station,
+        frame: &[u8],
+        now: Instant,
+    ) -> Result<Option<(usize, Vec<u8>)>, String> {
         let Ok(parsed) = Frame::parse(frame) else { return Err(format!("host {at} gets what is no frame")) };
         let Inner::Ip(inner) = parsed.inner else {
             self.note(now, format!("{at} gets a frame of the link"));
-            return Ok(());
+            return Ok(None);
         };
         if Some(parsed.destination) != station.mac() {
             return Err(format!("host {at} gets a frame for another MAC address"));
         }
         if let Some(quoted) = packet::unreachable(inner.bytes) {
-            return self.refused(at, quoted, now);
+            return self.refused(at, quoted, now).map(|()| None);
+        }
+        let from =
+            (0..self.laws.len()).find(|station| std::net::IpAddr::from(address(*station)) == inner.source);
+        if let Some(from) = from.filter(|from| self.strangers.contains(&(at, *from))) {
+            return Err(format!("host {at} gets a packet of {from}, which is no peer of its node's"));
+        }
+        match (self.pings.look(at, station.lives, &inner)?, from) {
+            (Seen::Request, Some(from)) => {
+                self.note(now, format!("{at} is pinged by the node of {from}"));
+                return Ok(Some((from, pings::answer(inner.bytes))));
+            }
+            (Seen::Stale, _) => return Ok(None),
+            (Seen::Other | Seen::Request, _) => {}
         }
         let number = packet::number(inner.bytes).unwrap_or(u16::MAX);
         self.note(now, format!("{at} gets #{number}"));
@@ -376,7 +405,7 @@ impl Watch {
         if again && !by_nature {
             return Err(format!("host {at} gets packet {number} twice"));
         }
-        Ok(())
+        Ok(None)
     }
 
     fn refused(&mut self, at: usize, quoted: u16, now: Instant) -> Result<(), String> {
@@ -388,89 +417,6 @@ impl Watch {
             }
             _ => Err(format!("host {at} is told that packet {quoted} goes nowhere, which it never sent")),
         }
-    }
-
-    /// A radio has sent.
-    ///
-    /// # Errors
-    /// If it broke the law.
-    pub fn handle_transmission(&mut self, entry: &LedgerEntry) -> Result<(), String> {
-        let at = station_of(entry.sender.0).ok_or("a radio of nobody's sends")?;
-        let line = format!(
-            "   air: {} → {} {:?} {} bytes, {:.0} ms, heard by {:?}",
-            entry.sender,
-            entry.to,
-            entry.kind,
-            entry.bytes,
-            entry.airtime_ms,
-            entry.delivered.len()
-        );
-        let when = self.start + Duration::from_secs_f64(entry.time);
-        self.note(when, line);
-        self.relayed += u64::from(entry.kind == meshnet_radiosim::Kind::Relay);
-        let law = &mut self.laws[at];
-        let (air, end) = (entry.airtime_ms / 1000.0, entry.time + entry.airtime_ms / 1000.0);
-        let own = if entry.from == entry.sender { air } else { 0.0 };
-        law.push(Sent { time: entry.time, air, own }, end);
-        let lately = |at: Option<f64>| at.is_some_and(|at| at + HOUR > end && at > 0.0);
-        // Each of the two remembers for the other, unless both forgot within the hour; the tool keeps no account.
-        let excused =
-            self.duty >= 1.0 || self.tools[at] || lately(law.radio_forgot) && lately(law.daemon_forgot);
-        let limit = self.duty * HOUR;
-        // What it relays for others is the radio's business, and it looks at its account before it queues a packet.
-        if !excused && (law.own > limit || law.sum > limit + QUEUED * air) {
-            return Err(format!(
-                "radio {at} sent for {:.1} s within an hour, {:.1} s its own",
-                law.sum, law.own
-            ));
-        }
-        Ok(())
-    }
-
-    /// Returns how long a station's radio sent within the last hour, as of its last transmission.
-    #[must_use]
-    pub fn sent_in_hour(&self, at: usize) -> f64 {
-        self.laws[at].sum
-    }
-
-    /// Checks a node's account.
-    ///
-    /// # Errors
-    /// If a packet is missing, or too much waits.
-    pub fn audit(&self, at: usize, handed: u64, snapshot: &Snapshot) -> Result<(), String> {
-        use DropReason as D;
-        const BEFORE: [DropReason; 9] = [
-            D::MalformedFrame,
-            D::Noise,
-            D::NoRoute,
-            D::TooBig,
-            D::HandshakeBacklog,
-            D::HandshakeTimeout,
-            D::Unresolved,
-            D::TcpDuplicate,
-            D::AckSuperseded,
-        ];
-        /// These also count what was sealed already, or what came from a link.
-        const PERHAPS: [DropReason; 6] =
-            [D::NoPath, D::QueueOverflow, D::Expired, D::LinkDown, D::Refused, D::NoSession];
-        let sum = |reasons: &[DropReason]| -> u64 {
-            reasons.iter().map(|reason| snapshot.drops.get(reason).copied().unwrap_or(0)).sum()
-        };
-        let waiting: usize = snapshot.peers.iter().map(|peer| peer.waiting).sum();
-        let queued: usize = snapshot.links.iter().flat_map(|link| link.queued.values()).sum();
-        if snapshot.peers.iter().any(|peer| peer.waiting > 32) || queued > 256 {
-            return Err(format!("{waiting} frames wait for peers and {queued} for the link at {at}"));
-        }
-        let sent: u64 = snapshot.peers.iter().map(|peer| peer.sent.packets).sum();
-        let known = sent + sum(&BEFORE);
-        let held = u64::try_from(waiting + queued).unwrap_or(u64::MAX);
-        if known > handed || handed > known + held + sum(&PERHAPS) {
-            return Err(format!(
-                "station {at}: {handed} packets handed in, {sent} sent, {held} wait, drops {:?}",
-                snapshot.drops
-            ));
-        }
-        Ok(())
     }
 
     /// Writes down what happened lately.

@@ -94,24 +94,27 @@ impl Plan {
         self.pairs.get(&(a.min(b), a.max(b))).copied().unwrap_or_default()
     }
 
+    /// Returns the configuration of the peer `at` at a station.
+    #[must_use]
+    pub fn peer(&self, ours: usize, at: usize) -> PeerConfig {
+        let pair = self.pair(ours, at);
+        let secret = [low_byte(ours.min(at)) + 1, low_byte(ours.max(at)) + 1];
+        PeerConfig {
+            public_key: private_key(at).public(),
+            preshared_key: pair.preshared.then(|| {
+                PresharedKey::from_bytes([secret; 16].concat().try_into().expect("16 times 2 is 32"))
+            }),
+            allowed_ips: vec![IpNet::from(Ipv4Net::from(address(at)))],
+            endpoints: vec![LinkAddr::radio(num(at))],
+            mode: pair.mode,
+        }
+    }
+
     fn config(&self, ours: usize) -> Config {
-        let key = |at: usize| PrivateKey::from_random([low_byte(at) + 1; 32]);
         let others = (0..self.stations.len()).filter(|at| *at != ours);
-        let peers = others.map(|at| {
-            let pair = self.pair(ours, at);
-            let secret = [low_byte(ours.min(at)) + 1, low_byte(ours.max(at)) + 1];
-            PeerConfig {
-                public_key: key(at).public(),
-                preshared_key: pair.preshared.then(|| {
-                    PresharedKey::from_bytes([secret; 16].concat().try_into().expect("16 times 2 is 32"))
-                }),
-                allowed_ips: vec![IpNet::from(Ipv4Net::from(address(at)))],
-                endpoints: vec![LinkAddr::radio(num(at))],
-                mode: pair.mode,
-            }
-        });
+        let peers = others.map(|at| self.peer(ours, at));
         Config {
-            private_key: key(ours),
+            private_key: private_key(ours),
             addresses: vec![Ipv4Net::new(address(ours), 24).expect("24 bits are fine").into()],
             mtu: self.stations[ours].mtu,
             rekey_after_messages: self.stations[ours].rekey_after_messages,
@@ -128,6 +131,10 @@ impl Plan {
         radio.node_info = self.node_info;
         radio
     }
+}
+
+fn private_key(at: usize) -> PrivateKey {
+    PrivateKey::from_random([low_byte(at) + 1; 32])
 }
 
 fn low_byte(at: usize) -> u8 {
@@ -300,7 +307,7 @@ impl World {
     }
 
     /// Moves everything that can move, and looks at what must hold.
-    fn settle(&mut self) {
+    pub(crate) fn settle(&mut self) {
         for round in 0.. {
             if round > MAX_STEPS_AT_ONCE {
                 self.fail("stations talk without end while no time passes");
@@ -328,8 +335,10 @@ impl World {
                 Did::Delivered(frame) => self.watch.ping_in(at, frame),
                 _ => None,
             };
-            if let Err(broken) = self.watch.handle(at, &self.stations[at], &did, self.now) {
-                self.fail(&broken);
+            match self.watch.handle(at, &self.stations[at], &did, self.now) {
+                Err(broken) => self.fail(&broken),
+                Ok(None) => {}
+                Ok(Some((to, answer))) => self.answer(at, to, &answer),
             }
             // The host answers by itself.
             if let Some((to, data)) = pong {
@@ -341,16 +350,20 @@ impl World {
     fn pong(&mut self, from: usize, to: usize, data: usize) {
         let number = self.watch.handle_send(from, to, Kind::Pong, data, self.now);
         let bytes = packet::build(number, Kind::Pong, address(from), address(to), data);
+        self.answer(from, to, &bytes);
+    }
+
+    fn answer(&mut self, from: usize, to: usize, bytes: &[u8]) {
         let Some(mac) = self.stations[from].mac() else { return };
         let to = mac_of(&self.stations[to].config.private_key.public());
-        self.stations[from].handle_device(&packet::frame(&bytes, to, mac), self.now);
+        self.stations[from].handle_device(&packet::frame(bytes, to, mac), self.now);
     }
 
     /// Checks the account of every node: every packet handed in was sent, counted as dropped, or waits.
     pub fn audit(&self) {
         for (at, station) in self.stations.iter().enumerate() {
             let Some(node) = station.node() else { continue };
-            if let Err(broken) = self.watch.audit(at, station.handed, &node.snapshot(self.now)) {
+            if let Err(broken) = self.watch.audit(at, station, &node.snapshot(self.now), self.now) {
                 self.fail(&broken);
             }
         }

@@ -1,15 +1,30 @@
 //! `meshctl peer add|set|remove|list`
 
-use std::path::PathBuf;
+use std::fs::File;
+use std::io::{self, Read, Write as _};
+use std::os::fd::AsFd as _;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand, ValueEnum, ValueHint};
 use clap_complete::engine::ArgValueCandidates;
+use meshnet_bus::describe::{self, Network};
+use meshnet_bus::settings::PeerSettings;
+use meshnet_proto::key::{PresharedKey, PublicKey};
+use serde::Serialize;
+use zbus::wire::{DynamicDeserialize, DynamicType, OwnedFd, OwnedObjectPath};
+use zeroize::Zeroizing;
 
 use super::OneNetwork;
+use crate::bus::{self, Bus};
 use crate::completion;
 use crate::context::Context;
+use crate::daemon::Daemon;
 use crate::error::Error;
 use crate::exit::Exit;
+use crate::find;
+use crate::render::table::{Cell, Table};
+use crate::render::{network, style, units};
+use crate::runtime;
 
 /// Add, change, remove and list peers
 ///
@@ -117,11 +132,260 @@ pub(crate) enum Mode {
 impl Peer {
     /// Does it.
     pub(crate) fn run(self, context: &Context) -> Result<Exit, Error> {
-        let _ = context;
         match self {
-            Self::Add(_) | Self::Set(_) | Self::Remove(_) | Self::List(_) => {
-                Err(Error::failure("peer is not there yet"))
-            }
+            Self::Add(add) => add.run(context),
+            Self::Set(set) => set.run(context),
+            Self::Remove(remove) => remove.run(context),
+            Self::List(list) => list.run(context),
+        }
+    }
+}
+
+impl Add {
+    fn run(self, context: &Context) -> Result<Exit, Error> {
+        let key: PublicKey = self.public_key.parse().map_err(|error| {
+            Error::usage(format!("\"{}\" is no public key", self.public_key))
+                .because(error)
+                .hint("the peer's owner finds it with \"meshctl show\"")
+        })?;
+        if self.settings.allowed_ips.is_empty() || self.settings.endpoint.is_empty() {
+            return Err(Error::usage("a peer needs an address and an endpoint")
+                .hint("--allowed-ips 10.42.0.2/32 --endpoint '!d45b9db8'"));
+        }
+        let settings = self.settings.read()?;
+        runtime::block_on(async {
+            let bus = Bus::connect().await?;
+            let daemon = Daemon::open(&bus, &OneNetwork::default(), context).await?;
+            let body = (key.to_string(), settings);
+            let _: OwnedObjectPath = order(&daemon, "AddPeer", &body, "cannot add the peer", context).await?;
+            Ok(Exit::Success)
+        })
+    }
+}
+
+impl Set {
+    fn run(self, context: &Context) -> Result<Exit, Error> {
+        if self.settings.is_empty() {
+            return Err(Error::usage("nothing is to be changed")
+                .hint("\"meshctl peer set --help\" lists what can be"));
+        }
+        let settings = self.settings.read()?;
+        runtime::block_on(async {
+            let bus = Bus::connect().await?;
+            let daemon = Daemon::open(&bus, &OneNetwork::default(), context).await?;
+            let key = self.peer.key(&daemon).await?;
+            let what = format!("cannot change peer {}", self.peer.peer);
+            let () = order(&daemon, "SetPeer", &(key.to_string(), settings), &what, context).await?;
+            Ok(Exit::Success)
+        })
+    }
+}
+
+impl Remove {
+    fn run(self, context: &Context) -> Result<Exit, Error> {
+        runtime::block_on(async {
+            let bus = Bus::connect().await?;
+            let daemon = Daemon::open(&bus, &OneNetwork::default(), context).await?;
+            let key = self.peer.key(&daemon).await?;
+            let what = format!("cannot remove peer {}", self.peer.peer);
+            let () = order(&daemon, "RemovePeer", &key.to_string(), &what, context).await?;
+            Ok(Exit::Success)
+        })
+    }
+}
+
+impl List {
+    fn run(self, context: &Context) -> Result<Exit, Error> {
+        let network = runtime::block_on(async {
+            let bus = Bus::connect().await?;
+            Daemon::open(&bus, &self.network, context).await?.describe().await
+        })?;
+        if context.wants_json() {
+            let Network { schema, interface, peers, .. } = &network;
+            context.print_json(&Answer { schema: *schema, interface, peers })?;
+        } else if network.peers.is_empty() {
+            context.talk(&format!("{} has no peers.", network.interface));
+        } else {
+            context.page(&table(&network.peers))?;
+        }
+        Ok(Exit::Success)
+    }
+}
+
+impl OnePeer {
+    /// The public key of the peer that is meant.
+    ///
+    /// # Errors
+    /// If none is, or several are.
+    pub(crate) async fn key(&self, daemon: &Daemon<'_>) -> Result<PublicKey, Error> {
+        // A whole key needs no search, and must work even if the description cannot be read.
+        if let Ok(key) = self.peer.parse() {
+            return Ok(key);
+        }
+        find::key(find::peer(&daemon.describe().await?, &self.peer)?)
+    }
+}
+
+/// Calls a method of the network that changes something.
+async fn order<B, R>(
+    daemon: &Daemon<'_>,
+    method: &'static str,
+    body: &B,
+    what: &str,
+    context: &Context,
+) -> Result<R, Error>
+where
+    B: Serialize + DynamicType,
+    R: for<'d> DynamicDeserialize<'d>,
+{
+    let done = bus::change(&daemon.root().await?, method, body, context, daemon.name.as_str()).await;
+    done.map_err(|error| error.context(what))
+}
+
+impl Settings {
+    /// Whether nothing is said.
+    fn is_empty(&self) -> bool {
+        let Self { name, allowed_ips, endpoint, radio_public_key, mode, preshared_key_file, volatile } = self;
+        name.is_none()
+            && mode.is_none()
+            && preshared_key_file.is_none()
+            && !volatile
+            && [allowed_ips, endpoint, radio_public_key].iter().all(|list| list.is_empty())
+    }
+
+    /// As the daemon takes them; the secret is read and goes by a descriptor.
+    fn read(self) -> Result<PeerSettings, Error> {
+        let some = |list: Vec<String>| (!list.is_empty()).then_some(list);
+        Ok(PeerSettings {
+            name: self.name,
+            allowed_ips: some(self.allowed_ips),
+            endpoints: some(self.endpoint),
+            mode: self.mode.map(|mode| mode.as_str().to_owned()),
+            preshared_key: self.preshared_key_file.as_deref().map(secret).transpose()?,
+            radio_public_keys: some(self.radio_public_key),
+            persist: self.volatile.then_some(false),
+        })
+    }
+}
+
+impl Mode {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Pki => "PKI",
+            Self::Symmetric => "SYMMETRIC",
+        }
+    }
+}
+
+/// Puts the preshared key of a file, or of stdin, into a pipe, for the daemon to read from.
+///
+/// The key is read here, not by the daemon from the file itself: it is checked before anybody is asked for a password, and the
+/// daemon never waits for a terminal.
+fn secret(file: &Path) -> Result<OwnedFd, Error> {
+    let named = if file.as_os_str() == "-" { Path::new("stdin") } else { file };
+    let failed = |error: io::Error| {
+        Error::failure("cannot read the preshared key").because(format!("{}: {error}", named.display()))
+    };
+    let mut text = Zeroizing::new([0; MAX_KEY_TEXT]);
+    let len = if file.as_os_str() == "-" {
+        // Not the standard library's own handle, whose buffer would keep the secret.
+        let stdin = io::stdin().as_fd().try_clone_to_owned().map_err(failed)?;
+        fill(File::from(stdin), &mut *text)
+    } else {
+        File::open(file).and_then(|file| fill(file, &mut *text))
+    };
+    let text = std::str::from_utf8(&text[..len.map_err(failed)?]).ok().map(str::trim);
+    let key: Option<PresharedKey> = text.and_then(|text| text.parse().ok());
+    let Some(key) = key else {
+        return Err(Error::usage(format!("{} holds no preshared key", named.display()))
+            .because("one line of base64 for 32 bytes is wanted")
+            .hint("\"meshctl genpsk\" makes one"));
+    };
+    let (reader, mut writer) = io::pipe().map_err(failed)?;
+    // It fits into any pipe, so that this never waits for the daemon.
+    writer.write_all(key.to_base64().as_bytes()).map_err(failed)?;
+    Ok(std::os::fd::OwnedFd::from(reader).into())
+}
+
+/// More than a key's 44 letters with white space around.
+const MAX_KEY_TEXT: usize = 256;
+
+/// Reads until the end or until the room is full.
+fn fill(mut input: impl Read, room: &mut [u8]) -> io::Result<usize> {
+    let mut len = 0;
+    while len < room.len() {
+        match input.read(&mut room[len..]) {
+            Ok(0) => break,
+            Ok(more) => len += more,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(len)
+}
+
+/// What `--json` answers: the part of a network's description.
+#[derive(Debug, Serialize)]
+struct Answer<'n> {
+    schema: u32,
+    interface: &'n str,
+    peers: &'n [describe::Peer],
+}
+
+fn table(peers: &[describe::Peer]) -> String {
+    let mut table =
+        Table::new(["PEER", "STATE", "ALLOWED IPS", "PATH", "HEARD", "RTT", "RECEIVED", "SENT", "AIR"]);
+    for peer in peers {
+        let path = match (&peer.endpoint, &peer.link) {
+            (Some(endpoint), Some(link)) => format!("{link} {endpoint}"),
+            (Some(endpoint), None) => endpoint.clone(),
+            (None, _) => "-".to_owned(),
+        };
+        table.row([
+            Cell::new(network::peer_name(peer)).styled(style::STRONG),
+            Cell::new(&peer.state).styled(network::state_style(&peer.state)),
+            Cell::new(peer.allowed_ips.join(", ")),
+            Cell::new(path),
+            Cell::new(peer.last_seen_seconds.map_or_else(|| "never".to_owned(), units::ago)),
+            Cell::right(network::round_trip(peer).as_deref().unwrap_or("-")),
+            Cell::right(units::bytes(peer.received.bytes)),
+            Cell::right(units::bytes(peer.sent.bytes)),
+            Cell::right(units::span_ms(peer.received.airtime_ms.saturating_add(peer.sent.airtime_ms))),
+        ]);
+    }
+    table.render()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::fd::OwnedFd as StdFd;
+
+    use super::*;
+
+    const KEY: &str = "oIslLgzomGbnGd08R0sQ7z2FQfCgPIzij0X7zMVoZEA=";
+
+    fn read_back(content: &[u8]) -> Result<String, Error> {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("psk");
+        std::fs::write(&path, content).unwrap();
+        let mut text = String::new();
+        File::from(StdFd::from(secret(&path)?)).read_to_string(&mut text).unwrap();
+        Ok(text)
+    }
+
+    #[test]
+    fn a_preshared_key_goes_through_a_pipe_that_ends() {
+        for content in [KEY.to_owned(), format!("{KEY}\n"), format!("  {KEY}\r\n")] {
+            assert_eq!(read_back(content.as_bytes()).unwrap(), KEY);
+        }
+    }
+
+    #[test]
+    fn what_is_no_key_is_not_sent_and_not_shown() {
+        for content in [&b""[..], b"secret words", &[0xff; 44], &[b'A'; 10_000]] {
+            let error = read_back(content).unwrap_err();
+            assert_eq!(error.exit(), Exit::Usage);
+            assert!(!error.to_string().contains("words"), "{error}");
         }
     }
 }

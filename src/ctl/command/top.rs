@@ -1,11 +1,29 @@
 //! `meshctl top`
 
-use clap::Args;
+mod history;
+mod view;
 
+use std::io::{self, IsTerminal as _};
+use std::time::Duration;
+
+use clap::Args;
+use meshnet_bus::describe::Network;
+use meshnet_bus::names::Instance;
+use ratatui::DefaultTerminal;
+use ratatui::crossterm::event::{self, Event, KeyCode, KeyEventKind, KeyModifiers};
+use tokio::sync::mpsc;
+use tokio::time::MissedTickBehavior;
+
+use self::history::History;
+use self::view::View;
 use super::OneNetwork;
+use crate::bus::{Bus, Presence};
 use crate::context::Context;
+use crate::daemon::Daemon;
 use crate::error::Error;
 use crate::exit::Exit;
+use crate::render::overview::Row;
+use crate::runtime;
 
 /// Watch a network live: peers, paths, airtime
 ///
@@ -25,7 +43,208 @@ pub(crate) struct Top {
 impl Top {
     /// Watches.
     pub(crate) fn run(self, context: &Context) -> Result<Exit, Error> {
-        let _ = (self.network.named(context)?, self.interval);
-        Err(Error::failure("top is not there yet"))
+        if context.wants_json() {
+            return Err(
+                Error::usage("top has no JSON form").hint("\"meshctl show --json\" has what it shows")
+            );
+        }
+        if !context.is_terminal() || !io::stdin().is_terminal() {
+            return Err(Error::usage("top needs a terminal").hint("\"meshctl show\" answers everywhere"));
+        }
+        runtime::block_on(async {
+            let bus = Bus::connect().await?;
+            let daemon = Daemon::open(&bus, &self.network, context).await?;
+            // Before the screen is taken, so that what goes wrong at once is told as usual.
+            let network = daemon.describe().await?;
+            let screen = Screen::take()?;
+            let shown = self.watch(screen, &daemon, network, context).await;
+            shown.map(|()| Exit::Success)
+        })
+    }
+
+    async fn watch(
+        &self,
+        mut screen: Screen,
+        daemon: &Daemon<'_>,
+        network: Network,
+        context: &Context,
+    ) -> Result<(), Error> {
+        let mut keys = keys();
+        let mut clock = tokio::time::interval(Duration::from_secs(self.interval.into()));
+        clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        // The first tick comes at once; what is known is fresh.
+        clock.tick().await;
+        let stop = runtime::stopped();
+        tokio::pin!(stop);
+        let mut state = State::new(daemon.name.clone());
+        state.add(Ok(network));
+        loop {
+            screen.draw(&state.view(context.has_color()))?;
+            tokio::select! {
+                _ = clock.tick() => state.add(daemon.describe().await),
+                key = keys.recv() => match key {
+                    Some(Key::Quit) | None => return Ok(()),
+                    Some(Key::Redraw) => {}
+                    Some(Key::Scroll(by)) => state.scroll(by),
+                },
+                stopped = &mut stop => return stopped,
+            }
+        }
+    }
+}
+
+/// What is known, and what of it is in sight.
+struct State {
+    /// With the last description, also of a daemon that is gone.
+    row: Row,
+    problems: Vec<String>,
+    history: History,
+    first_peer: usize,
+}
+
+impl State {
+    fn new(name: Instance) -> Self {
+        let row = Row { name, presence: Presence::default(), answer: None };
+        Self { row, problems: Vec::new(), history: History::default(), first_peer: 0 }
+    }
+
+    /// Takes what the daemon answered. If it did not, what was known stays in sight below the reason.
+    fn add(&mut self, answer: Result<Network, Error>) {
+        match answer {
+            Ok(network) => {
+                self.history.add(&network);
+                self.row.answer = Some(Ok(network));
+                self.problems = self.row.problems();
+                self.scroll(0);
+            }
+            Err(error) => self.problems = vec![format!("{error}; what is below was before")],
+        }
+    }
+
+    fn network(&self) -> Option<&Network> {
+        self.row.answer.as_ref()?.as_ref().ok()
+    }
+
+    fn scroll(&mut self, by: isize) {
+        let last = self.network().map_or(0, |network| network.peers.len().saturating_sub(1));
+        self.first_peer = self.first_peer.saturating_add_signed(by).min(last);
+    }
+
+    fn view(&self, color: bool) -> View<'_> {
+        View {
+            name: self.row.name.as_str(),
+            network: self.network(),
+            problems: &self.problems,
+            history: &self.history,
+            first_peer: self.first_peer,
+            color,
+        }
+    }
+}
+
+/// The terminal, which is given back when this is dropped. A panic gives it back too, before it is told.
+struct Screen {
+    terminal: DefaultTerminal,
+}
+
+impl Screen {
+    fn take() -> Result<Self, Error> {
+        let terminal = ratatui::try_init();
+        let failed = |error| Error::failure("cannot take the terminal").because(error);
+        Ok(Self { terminal: terminal.map_err(failed)? })
+    }
+
+    fn draw(&mut self, view: &View<'_>) -> Result<(), Error> {
+        self.terminal.draw(|frame| view.draw(frame))?;
+        Ok(())
+    }
+}
+
+impl Drop for Screen {
+    fn drop(&mut self) {
+        ratatui::restore();
+    }
+}
+
+/// What the user wants.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Key {
+    Quit,
+    Redraw,
+    Scroll(isize),
+}
+
+impl Key {
+    fn of(event: &Event) -> Option<Self> {
+        match event {
+            Event::Resize(..) => Some(Self::Redraw),
+            Event::Key(key) if key.kind != KeyEventKind::Release => match key.code {
+                KeyCode::Char('q') | KeyCode::Esc => Some(Self::Quit),
+                KeyCode::Char('c') if key.modifiers.contains(KeyModifiers::CONTROL) => Some(Self::Quit),
+                KeyCode::Up | KeyCode::Char('k') => Some(Self::Scroll(-1)),
+                KeyCode::Down | KeyCode::Char('j') => Some(Self::Scroll(1)),
+                KeyCode::PageUp => Some(Self::Scroll(-10)),
+                KeyCode::PageDown => Some(Self::Scroll(10)),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+}
+
+/// Reads keys on a thread of its own, for reading blocks; it ends with the process, or with the terminal.
+fn keys() -> mpsc::Receiver<Key> {
+    let (sender, receiver) = mpsc::channel(16);
+    std::thread::spawn(move || {
+        while let Ok(event) = event::read() {
+            if let Some(key) = Key::of(&event)
+                && sender.blocking_send(key).is_err()
+            {
+                return;
+            }
+        }
+    });
+    receiver
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::render::network::tests::example;
+
+    #[test]
+    fn a_daemon_that_goes_leaves_what_was_known_in_sight() {
+        let mut state = State::new(Instance::new("mesh0").unwrap());
+        state.add(Ok(example()));
+        assert_eq!(state.problems, [""; 0]);
+        state.add(Err(Error::new(Exit::NotRunning, "mesh0 does not run")));
+        assert_eq!(state.problems, ["mesh0 does not run; what is below was before"]);
+        assert!(state.network().is_some());
+        state.add(Ok(example()));
+        assert_eq!(state.problems, [""; 0]);
+    }
+
+    #[test]
+    fn one_peer_always_stays_in_sight() {
+        let mut state = State::new(Instance::new("mesh0").unwrap());
+        state.scroll(1);
+        assert_eq!(state.first_peer, 0);
+        state.add(Ok(example()));
+        state.scroll(10);
+        assert_eq!(state.first_peer, 1);
+        let mut network = example();
+        network.peers.truncate(1);
+        state.add(Ok(network));
+        assert_eq!(state.first_peer, 0);
+    }
+
+    #[test]
+    fn keys_mean_what_they_mean_elsewhere() {
+        let key = |code| Key::of(&Event::Key(code));
+        assert_eq!(key(KeyCode::Char('q').into()), Some(Key::Quit));
+        assert_eq!(key(event::KeyEvent::new(KeyCode::Char('c'), KeyModifiers::CONTROL)), Some(Key::Quit));
+        assert_eq!(key(KeyCode::Char('c').into()), None);
+        assert_eq!(key(KeyCode::Down.into()), Some(Key::Scroll(1)));
+        assert_eq!(Key::of(&Event::Resize(1, 1)), Some(Key::Redraw));
     }
 }

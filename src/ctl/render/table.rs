@@ -1,6 +1,7 @@
 //! Columns under headings, as wide as what is in them.
 
 use anstyle::Style;
+use unicode_width::UnicodeWidthStr as _;
 
 use super::style::{self, paint};
 
@@ -33,7 +34,7 @@ impl Cell {
     }
 
     fn width(&self) -> usize {
-        self.text.chars().count()
+        self.text.width()
     }
 }
 
@@ -55,11 +56,6 @@ impl Table {
         let cells = cells.into();
         debug_assert_eq!(cells.len(), self.headings.len(), "a cell for each heading");
         self.rows.push(cells);
-    }
-
-    /// Whether there are no rows.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.rows.is_empty()
     }
 
     /// Returns the text, styles included, each line with its newline.

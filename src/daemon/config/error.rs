@@ -17,6 +17,8 @@ pub struct ConfigError {
     pub right: String,
     /// Whether the daemon starts all the same.
     pub severity: Severity,
+    /// Whether it is that others can read a secret.
+    pub exposes_secret: bool,
 }
 
 /// Whether a configuration with this problem is refused.
@@ -38,6 +40,7 @@ impl ConfigError {
             what: what.into(),
             right: right.into(),
             severity: Severity::Error,
+            exposes_secret: false,
         }
     }
 }

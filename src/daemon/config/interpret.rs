@@ -20,7 +20,7 @@ use self::findings::Findings;
 use self::interface::Interface;
 use super::syntax::{self, Section, Stray};
 use super::{Config, ConfigError, IPV6_MTU, KeySource, Peer, Severity};
-use crate::link::{Contact, LinkSpec};
+use crate::link::LinkSpec;
 
 /// How many sections a file may have: far more than a radio channel can serve.
 const MAX_SECTIONS: usize = 1024;
@@ -65,6 +65,37 @@ pub(super) struct Given<'a> {
     pub interface: Option<&'a str>,
     /// The file of the credential that holds the private key.
     pub credential: Option<&'a Path>,
+}
+
+/// Reads a text that has nothing but `[Peer]` sections; `name` is what messages call the file.
+///
+/// # Errors
+/// Everything that is wrong with it, in the order of lines.
+pub fn parse_peers(name: &str, text: &str) -> Result<Vec<Peer>, Vec<ConfigError>> {
+    let mut findings = Findings::new(name);
+    let (sections, strays) = syntax::sections(text);
+    for (line, stray) in strays {
+        tell_stray(&mut findings, line, stray);
+    }
+    if sections.len() > MAX_SECTIONS {
+        findings.whole(format!("{} sections", sections.len()), format!("at most {MAX_SECTIONS}"));
+    }
+    let mut peers = Vec::new();
+    for section in sections.iter().take(MAX_SECTIONS) {
+        match section.name {
+            "Peer" => peers.push(peer::read(section, &mut findings)),
+            name => {
+                let what = format!("unknown section {}", super::error::quoted(name));
+                findings.section(section, what, "nothing but [Peer]");
+            }
+        }
+    }
+    check_peers(&peers, None, &mut findings);
+    let findings = findings.finish();
+    if findings.iter().any(|finding| finding.severity == Severity::Error) {
+        return Err(findings);
+    }
+    Ok(peers.into_iter().filter_map(peer::Draft::finish).collect())
 }
 
 /// Reads a configuration from its text, and all that can be said of a wrong one.
@@ -140,9 +171,8 @@ fn build(
         Some(KeySource::File { .. } | KeySource::Credential) | None => None,
     };
     check_peers(&peers, own, &mut findings);
-    let peers: Vec<(Peer, Vec<Contact>)> = peers.into_iter().filter_map(peer::Draft::finish).collect();
-    let contacts: Vec<Contact> = peers.iter().flat_map(|(_, contacts)| contacts).cloned().collect();
-    let links = join_links(line, interface.link, links, &contacts, &mut findings);
+    let peers: Vec<Peer> = peers.into_iter().filter_map(peer::Draft::finish).collect();
+    let links = join_links(line, interface.link, links, &mut findings);
 
     let findings = findings.finish();
     let fine = findings.iter().all(|finding| finding.severity == Severity::Warning);
@@ -157,7 +187,7 @@ fn build(
         run_as_user: user,
         run_as_group: group,
         links,
-        peers: peers.into_iter().map(|(peer, _)| peer).collect(),
+        peers,
         warnings: Vec::new(),
     });
     Reading { config, findings, key_file, run_as, secret_at }
@@ -247,7 +277,6 @@ fn join_links(
     line: u32,
     first: Option<link::Link>,
     others: Vec<link::Link>,
-    contacts: &[Contact],
     findings: &mut Findings,
 ) -> Vec<LinkSpec> {
     let mut links: Vec<link::Link> = first.into_iter().chain(others).collect();
@@ -285,7 +314,7 @@ fn join_links(
             }
         }
     }
-    links.into_iter().map(|link| LinkSpec { contacts: contacts.to_vec(), ..link.spec }).collect()
+    links.into_iter().map(|link| link.spec).collect()
 }
 
 fn tell_stray(findings: &mut Findings, line: u32, stray: Stray) {

@@ -37,6 +37,9 @@ pub struct Source {
     pub credentials: Option<PathBuf>,
 }
 
+/// What is wrong with a file whose secret is none.
+const OTHERS_CAN_READ: &str = "others can read";
+
 /// Reads and checks the configuration at `path`, its private key file included.
 ///
 /// # Errors
@@ -82,7 +85,9 @@ fn load_given(
     let Reading { config, mut findings, key_file, run_as, secret_at } = interpret::read(&name, text, given);
     let mut tell = |severity, line: Option<u32>, key: &str, (what, right): Wrong| {
         let key = Some(key.to_owned());
-        findings.push(ConfigError { line, key, severity, ..ConfigError::file(&name, what, right) });
+        let exposes_secret = what.contains(OTHERS_CAN_READ);
+        let error = ConfigError::file(&name, what, right);
+        findings.push(ConfigError { line, key, severity, exposes_secret, ..error });
     };
     if let Some((line, key)) = secret_at
         && let Some((what, right)) = exposed(&metadata, &name)
@@ -145,7 +150,7 @@ fn absent(error: &anyhow::Error) -> Wrong {
 fn exposed(metadata: &Metadata, name: &str) -> Option<Wrong> {
     let mode = metadata.mode() & 0o7777;
     (mode & OTHERS_READ != 0)
-        .then(|| (format!("others can read (mode {mode:04o})"), format!("chmod 600 {name}")))
+        .then(|| (format!("{OTHERS_CAN_READ} (mode {mode:04o})"), format!("chmod 600 {name}")))
 }
 
 /// The private key in a file of its own; `private` if it is where nobody else can look.

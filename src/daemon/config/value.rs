@@ -200,7 +200,10 @@ pub(super) fn tap_name(text: &str) -> Result<String, Wrong> {
 }
 
 /// A name for logs and status.
-pub(crate) fn name(text: &str) -> Result<String, Wrong> {
+///
+/// # Errors
+/// What is wrong, and what would be right.
+pub fn name(text: &str) -> Result<String, Wrong> {
     const LONGEST: usize = 32;
     let fine = (1..=LONGEST).contains(&text.len())
         && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b));

@@ -1,31 +1,168 @@
-//! Reading the configuration again while the network runs.
+//! Makes a running network another, without touching what stays the same.
+//!
+//! A peer that stays keeps its session, a link that stays its connection. Whatever can be wrong is found before anything is
+//! changed: the configuration is read and checked whole, and what contradicts it among the peers of the bus steps back.
+
+use std::time::Instant;
+
+use meshnet_bus::Error;
+use meshnet_proto::config::PeerConfig;
+use tracing::{error, info, warn};
 
 use super::Instance;
-use crate::config::Severity;
+use crate::catalog;
+use crate::config::{Config, Severity};
+use crate::control::Change;
+use crate::netlink::Settings;
+use crate::peers::{Member, Roster};
 
 impl Instance {
-    /// Reads the configuration again. Of a bad file nothing is taken, and nothing that differs is applied while the network
-    /// runs.
+    /// Reads the configuration file again and becomes what it says.
     ///
     /// # Errors
-    /// What is wrong with the file, or that what changed takes a restart.
-    pub(super) fn reload(&mut self) -> Result<(), String> {
+    /// `InvalidConfig` or `NotSupported` if nothing was changed, `Failed` if the kernel refused something.
+    pub(super) async fn reload(&mut self) -> Result<(), Error> {
+        let outcome = self.try_reload().await;
+        self.reload_failure = outcome.as_ref().err().map(Error::message);
+        match &self.reload_failure {
+            None => info!(interface = self.config.tap_name, "the configuration is read again"),
+            Some(failure) => {
+                error!(message_id = catalog::RELOAD_REFUSED, "the configuration stays as it is: {failure}");
+            }
+        }
+        self.note_change();
+        outcome
+    }
+
+    async fn try_reload(&mut self) -> Result<(), Error> {
         let (config, private_key) = self.source.load().map_err(|findings| {
             let errors = findings.iter().filter(|finding| finding.severity == Severity::Error);
-            errors.map(ToString::to_string).collect::<Vec<_>>().join(", ")
+            let errors: Vec<String> = errors.map(ToString::to_string).collect();
+            Error::InvalidConfig(errors.join("\n"))
         })?;
-        if private_key.public() != self.public_key {
-            return Err("another private key takes a restart".to_owned());
-        }
-        let secrets = |config: &crate::config::Config| -> Vec<_> {
-            config.peers.iter().map(|peer| peer.core.preshared_key.clone()).collect()
+        let same = |what, is_same: bool| {
+            if is_same { Ok(()) } else { Err(Error::NotSupported(format!("another {what} takes a restart"))) }
         };
-        let same = format!("{:?}", config.links) == format!("{:?}", self.config.links)
-            && format!("{:?}", config.peers) == format!("{:?}", self.config.peers)
-            && secrets(&config) == secrets(&self.config)
-            && config.addresses == self.config.addresses
-            && config.mtu == self.config.mtu
-            && config.rekey_after_messages == self.config.rekey_after_messages;
-        if same { Ok(()) } else { Err("what changed takes a restart".to_owned()) }
+        same("private key", private_key.public() == self.public_key)?;
+        same("interface name", config.tap_name == self.config.tap_name)?;
+        for (now, then) in [
+            (&config.run_as_user, &self.config.run_as_user),
+            (&config.run_as_group, &self.config.run_as_group),
+        ] {
+            same("RunAsUser or RunAsGroup", now == then)?;
+        }
+        config.warnings.iter().for_each(|warning| warn!("{warning}"));
+        let roster = self.roster.reconfigured(&config.peers);
+        self.change_links(&config)?;
+        let interface = self.change_interface(config);
+        let peers = self.change_peers(roster);
+        let kernel = self.settle_interface().await;
+        self.control.tell(Change::Network);
+        interface.and(peers).and(kernel)
     }
+
+    /// Stops, replaces and starts drivers, so that those of `config` run.
+    fn change_links(&mut self, config: &Config) -> Result<(), Error> {
+        let now = Instant::now();
+        let gone = self.links.specs().filter(|(_, spec)| !config.links.contains(spec));
+        let gone: Vec<_> = gone.map(|(id, spec)| (id, spec.name.clone())).collect();
+        for (id, name) in gone {
+            info!(link = name, "link is removed, or set up anew");
+            self.links.stop(id);
+            self.node.remove_link(id, now);
+        }
+        for spec in &config.links {
+            if !self.links.specs().any(|(_, running)| running == spec) {
+                info!(link = spec.name, "link is added: {}", spec.connect);
+                self.links.start(spec).map_err(|error| Error::Failed(format!("{error:#}")))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn change_interface(&mut self, config: Config) -> Result<(), Error> {
+        let changed = config.addresses != self.config.addresses
+            || config.mtu != self.config.mtu
+            || config.rekey_after_messages != self.config.rekey_after_messages;
+        if changed {
+            let addresses = config.addresses.clone();
+            self.tap.set_mtu(config.mtu);
+            self.node.set_interface(addresses, config.mtu, config.rekey_after_messages, Instant::now());
+        }
+        self.config = config;
+        Ok(())
+    }
+
+    /// Removes, changes and adds peers, so that those of `wanted` are in use.
+    pub(super) fn change_peers(&mut self, wanted: Roster) -> Result<(), Error> {
+        let now = Instant::now();
+        let before = std::mem::replace(&mut self.roster, wanted);
+        for member in before.members() {
+            let key = member.peer.core.public_key;
+            if self.roster.get(&key).is_none() {
+                info!(peer = before.name(&key), "peer is removed");
+                self.node.remove_peer(&key, now);
+            }
+        }
+        let differs = |member: &Member| {
+            let core = &member.peer.core;
+            before.get(&core.public_key).is_some_and(|before| !same_core(&before.peer.core, core))
+        };
+        let changed: Vec<PeerConfig> = self
+            .roster
+            .members()
+            .iter()
+            .filter(|member| differs(member))
+            .map(|member| member.peer.core.clone())
+            .collect();
+        // First all let go of what they had: two peers may have swapped an address.
+        let bare = changed.iter().map(|peer| PeerConfig {
+            allowed_ips: Vec::new(),
+            endpoints: Vec::new(),
+            ..before.get(&peer.public_key).map_or_else(|| peer.clone(), |member| member.peer.core.clone())
+        });
+        let bare: Vec<PeerConfig> = bare.collect();
+        let mut wrong = Vec::new();
+        for peer in bare.iter().chain(&changed) {
+            if let Err(error) = self.node.set_peer(peer, now) {
+                wrong.push(error.to_string());
+            }
+        }
+        for member in self.roster.members() {
+            let core = &member.peer.core;
+            if before.get(&core.public_key).is_none()
+                && let Err(error) = self.node.add_peer(core, now)
+            {
+                wrong.push(error.to_string());
+            }
+        }
+        self.links.set_contacts(&self.roster);
+        if wrong.is_empty() {
+            return Ok(());
+        }
+        error!("not all peers could be changed: {}", wrong.join("; "));
+        Err(Error::Failed(wrong.join("; ")))
+    }
+
+    /// Brings the interface's addresses, MTU and routes in line.
+    pub(super) async fn settle_interface(&mut self) -> Result<(), Error> {
+        let allowed = self.roster.members().iter().flat_map(|member| member.peer.core.allowed_ips.iter());
+        let mac = meshnet_proto::mac_of(&self.public_key);
+        let settings = Settings::new(mac, self.config.mtu, self.config.addresses.clone(), allowed.copied());
+        if settings == self.settings {
+            return Ok(());
+        }
+        let done = self.interface.reconfigure(settings.clone()).await;
+        done.map_err(|error| Error::Failed(format!("the kernel did not take it: {error:#}")))?;
+        self.settings = settings;
+        Ok(())
+    }
+}
+
+/// Whether the core would see no difference.
+fn same_core(one: &PeerConfig, other: &PeerConfig) -> bool {
+    one.preshared_key == other.preshared_key
+        && one.allowed_ips == other.allowed_ips
+        && one.endpoints == other.endpoints
+        && one.mode == other.mode
 }

@@ -8,19 +8,40 @@ use meshnet_proto::link::{Airtime, LinkEvent, LinkId};
 use tracing::{debug, info, warn};
 
 use super::Instance;
+use crate::catalog;
+use crate::control::Change;
 
 impl Instance {
-    pub(super) fn log_event(&self, event: &Event, now: Instant) {
+    /// Takes what the core has to say.
+    pub(super) fn handle_event(&mut self, event: &Event, now: Instant) {
+        match event {
+            Event::PeerUp { peer } => self.control.tell(Change::PeerUp(*peer)),
+            Event::PeerDown { peer } => self.control.tell(Change::PeerDown(*peer)),
+            Event::PathChanged { peer, .. } => self.control.tell(Change::PathChanged(*peer)),
+            Event::PingAnswered { token, rtt } => self.ponged(*token, Some(*rtt)),
+            Event::PingLost { token } => self.ponged(*token, None),
+            _ => {}
+        }
+        self.log_event(event, now);
+    }
+
+    fn log_event(&self, event: &Event, now: Instant) {
         match event {
             Event::PeerUp { peer } => info!(peer = self.peer_name(peer), "peer is connected"),
             Event::PeerDown { peer } => info!(peer = self.peer_name(peer), "peer is disconnected"),
             Event::Rekeyed { peer } => debug!(peer = self.peer_name(peer), "new keys"),
             Event::HandshakeTimedOut { peer, attempts } => {
-                info!(peer = self.peer_name(peer), attempts, "peer does not answer");
+                info!(
+                    message_id = catalog::PEER_SILENT,
+                    peer = self.peer_name(peer),
+                    attempts,
+                    "peer does not answer"
+                );
             }
             Event::HandshakeRefused { peer } => {
                 let peer = self.peer_name(peer);
                 warn!(
+                    message_id = catalog::HANDSHAKE_REFUSED,
                     peer,
                     "handshake does not authenticate: does that radio's host have another key than configured?"
                 );
@@ -28,11 +49,22 @@ impl Instance {
             Event::AirtimeExhausted { link, until } => {
                 let minutes = until.saturating_duration_since(now).as_secs().div_ceil(60);
                 warn!(
+                    message_id = catalog::AIRTIME_SPENT,
                     link = self.link_name(*link),
                     "the hour's airtime is spent: bulk traffic waits {minutes} min, and what little is left is for handshakes \
                      and whatever somebody waits for"
                 );
             }
+            Event::PathChanged { peer, to, .. } => {
+                let peer = self.peer_name(peer);
+                match to {
+                    Some((link, to)) => {
+                        debug!(peer, link = self.link_name(*link), %to, "peer is reached this way");
+                    }
+                    None => debug!(peer, "there is no way to the peer"),
+                }
+            }
+            Event::PingAnswered { .. } | Event::PingLost { .. } => {}
             // The driver says so itself, with what is being done about it.
             Event::NoRadioKey { link, to } => {
                 debug!(link = self.link_name(*link), %to, "the radio lacks the key of the peer's radio");
@@ -61,15 +93,10 @@ impl Instance {
     }
 
     pub(super) fn link_name(&self, link: LinkId) -> &str {
-        self.config.links.get(usize::from(link.0)).map_or("?", |link| link.name.as_str())
+        self.links.name(link)
     }
 
-    /// The peer's name, or enough of its key to tell it from others.
     fn peer_name(&self, key: &PublicKey) -> String {
-        let named = self.config.peers.iter().find(|peer| peer.core.public_key == *key);
-        match named.and_then(|peer| peer.name.clone()) {
-            Some(name) => name,
-            None => key.to_string().chars().take(8).chain(['…']).collect(),
-        }
+        self.roster.name(key)
     }
 }

@@ -9,7 +9,7 @@ use anyhow::Context as _;
 use meshnet_proto::Node;
 use tracing::{debug, error, info, warn};
 
-use crate::files;
+use crate::{catalog, files};
 
 /// How long to wait before a failed write is tried again.
 const RETRY: Duration = Duration::from_secs(10);
@@ -76,7 +76,12 @@ impl Store {
                 if std::mem::replace(&mut self.failed, true) {
                     debug!(file = %self.path.display(), %error, "still cannot save the state");
                 } else {
-                    error!(file = %self.path.display(), %error, "cannot save the state: nothing is sent until it is");
+                    error!(
+                        message_id = catalog::STATE_NOT_SAVED,
+                        file = %self.path.display(),
+                        %error,
+                        "cannot save the state: nothing is sent until it is"
+                    );
                 }
                 self.unsaved = Some((text, now + RETRY));
                 false

@@ -6,7 +6,6 @@
 use std::time::{Duration, Instant};
 
 use meshnet_proto::event::{LinkSnapshot, SessionState, Snapshot};
-use tracing::{error, info};
 
 use super::Instance;
 use crate::link::LinkStatus;
@@ -35,18 +34,10 @@ impl Instance {
     }
 
     /// Reads the configuration again for the service manager, which learns what came of it from the status line.
-    pub(super) fn reload_supervised(&mut self) {
+    pub(super) async fn reload_supervised(&mut self) {
         self.supervisor.reloading();
-        match self.reload() {
-            Ok(()) => {
-                info!(interface = self.config.tap_name, "the configuration is read again");
-                self.reload_failure = None;
-            }
-            Err(failure) => {
-                error!(interface = self.config.tap_name, "the configuration stays as it is: {failure}");
-                self.reload_failure = Some(failure);
-            }
-        }
+        // Over the bus it is the same, but for who waits for the outcome.
+        let _ = self.reload().await;
         if self.supervisor.is_ready() {
             self.ready();
         }
@@ -66,9 +57,9 @@ impl Instance {
         }
         let snapshot = self.node.snapshot(now);
         parts.push(peers(&snapshot));
-        for (index, link) in self.links.iter().enumerate() {
-            let air = snapshot.links.iter().find(|snapshot| usize::from(snapshot.link.0) == index);
-            parts.push(radio(&link.status.borrow(), air));
+        for (id, status) in self.links.status() {
+            let air = snapshot.links.iter().find(|snapshot| snapshot.link == id);
+            parts.push(radio(&status, air));
         }
         parts.join("; ")
     }

@@ -16,6 +16,7 @@ use super::stream::Stream;
 use super::supervisor::{Ports, Unwanted};
 use super::{FromLink, Incoming, LinkSpec, LinkStatus};
 use crate::alarm::Alarm;
+use crate::catalog;
 
 /// A radio's message has 512 bytes; several may have come since the last look.
 const READ_BUFFER: usize = 4096;
@@ -49,15 +50,16 @@ enum Wake {
     Transmit(meshnet_proto::link::Transmit),
     Read(io::Result<usize>),
     Written(io::Result<usize>),
+    Contacts,
     Timer,
 }
 
 impl Driver {
-    pub(super) fn new(spec: &LinkSpec, seed: [u8; 32], ports: Ports) -> Self {
+    pub(super) fn new(spec: &LinkSpec, seed: [u8; 32], mut ports: Ports) -> Self {
         let config = ClientConfig {
             channel_index: spec.channel_index,
             hop_limit: spec.hop_limit,
-            contacts: spec.contacts.clone(),
+            contacts: ports.contacts.borrow_and_update().clone(),
             ..ClientConfig::default()
         };
         let client = Client::new(config, seed, Instant::now());
@@ -91,9 +93,19 @@ impl Driver {
                     self.client.handle_transmit(transmit.ok_or(Unwanted)?, Instant::now());
                     self.pump().await?;
                 }
+                changed = self.ports.contacts.changed() => {
+                    changed.map_err(|_| Unwanted)?;
+                    self.take_contacts();
+                }
                 () = self.ports.to_core.closed() => return Err(Unwanted),
             }
         }
+    }
+
+    /// Tells the client who the peers' radios are.
+    fn take_contacts(&mut self) {
+        let contacts = self.ports.contacts.borrow_and_update().clone();
+        self.client.set_contacts(contacts, Instant::now());
     }
 
     /// Runs one connection until it ends.
@@ -140,6 +152,7 @@ impl Driver {
                 Wake::Read(Err(error)) | Wake::Written(Err(error)) => {
                     return Ok((Ending::Failed, error.to_string()));
                 }
+                Wake::Contacts => self.take_contacts(),
                 Wake::Timer => {
                     let now = Instant::now();
                     self.client.handle_timeout(now);
@@ -167,6 +180,7 @@ impl Driver {
             read = stream.read(buffer) => Ok(Wake::Read(read)),
             written = stream.write(&self.outbox), if !self.outbox.is_empty() => Ok(Wake::Written(written)),
             () = alarm.due(), if due.is_some() => Ok(Wake::Timer),
+            changed = self.ports.contacts.changed() => changed.map(|()| Wake::Contacts).map_err(|_| Unwanted),
             () = self.ports.to_core.closed() => Err(Unwanted),
         }
     }
@@ -236,9 +250,11 @@ impl Driver {
     fn modify_status(&self, change: impl FnOnce(&mut LinkStatus)) {
         let mut is_news = false;
         self.ports.status.send_modify(|status| {
-            let before = (status.state, status.fault.clone());
+            let telling =
+                |status: &LinkStatus| (status.state, status.fault.clone(), status.mtu, status.radio.clone());
+            let before = telling(status);
             change(status);
-            is_news = before != (status.state, status.fault.clone());
+            is_news = before != telling(status);
         });
         if is_news {
             // A full channel means that the core's task is about to look at this link anyway.
@@ -248,9 +264,10 @@ impl Driver {
 }
 
 fn log(notice: &Notice) {
+    let id = catalog::of(notice);
     match notice.severity() {
-        Severity::Debug => debug!("{notice}"),
-        Severity::Info => info!("{notice}"),
-        Severity::Warn => warn!("{notice}"),
+        Severity::Debug => debug!(message_id = id, "{notice}"),
+        Severity::Info => info!(message_id = id, "{notice}"),
+        Severity::Warn => warn!(message_id = id, "{notice}"),
     }
 }

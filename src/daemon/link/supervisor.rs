@@ -15,7 +15,8 @@ use tracing::{Instrument as _, debug, info_span, warn};
 
 use super::meshtastic::{Driver, Ended};
 use super::stream::Stream;
-use super::{Connect, FromLink, LinkSpec, LinkStatus};
+use super::{Connect, Contact, FromLink, LinkSpec, LinkStatus};
+use crate::catalog;
 
 const FIRST_WAIT: Duration = Duration::from_secs(1);
 const LAST_WAIT: Duration = Duration::from_secs(60);
@@ -30,12 +31,13 @@ pub(super) struct Ports {
     pub(super) link: LinkId,
     pub(super) from_core: mpsc::Receiver<Transmit>,
     pub(super) to_core: mpsc::Sender<FromLink>,
+    pub(super) contacts: watch::Receiver<Vec<Contact>>,
     pub(super) status: watch::Sender<LinkStatus>,
 }
 
 /// Runs a link until nobody wants it any more.
 pub(super) async fn run(spec: LinkSpec, seed: [u8; 32], ports: Ports) {
-    let span = info_span!("link", name = %spec.name);
+    let span = info_span!("radio", link = %spec.name);
     let last_wait = match spec.connect {
         Connect::Tcp { .. } => LAST_WAIT,
         Connect::Serial { .. } => LAST_WAIT_SERIAL,
@@ -72,7 +74,7 @@ async fn connect(
             if told.as_ref() == Some(&error) {
                 debug!(%error, "cannot connect to {}", spec.connect);
             } else {
-                warn!(%error, "cannot connect to {}; trying again until it works", spec.connect);
+                warn!(message_id = catalog::RADIO_LOST, %error, "cannot connect to {}; trying again until it works", spec.connect);
                 *told = Some(error.clone());
             }
             Ok(error)
@@ -85,7 +87,7 @@ async fn connect(
                 backoff.reset();
             }
             if up_since.is_some() {
-                warn!(%reason, "lost the radio at {}; connecting again", spec.connect);
+                warn!(message_id = catalog::RADIO_LOST, %reason, "lost the radio at {}; connecting again", spec.connect);
             } else {
                 debug!(%reason, "the connection to {} ended", spec.connect);
             }

@@ -8,6 +8,7 @@ use meshnet_bus::settings::{
     MAX_ENDPOINTS, MAX_LIST_LEN, MAX_PING_LEN, MAX_PING_TIMEOUT, MAX_TEXT_LEN, PeerSettings,
 };
 use meshnet_proto::key::PublicKey;
+use meshnet_proto::link::LinkAddr;
 
 use super::secret;
 use crate::config::value::{self, Wrong};
@@ -26,12 +27,7 @@ pub(super) async fn peer_change(settings: PeerSettings) -> Result<PeerChange, Er
         Some(name) => Some(one("Name", name, value::name)?),
     };
     let allowed_ips = settings.allowed_ips.as_deref().map(allowed_ips).transpose()?;
-    let endpoints = settings.endpoints.as_deref();
-    let endpoints =
-        endpoints.map(|list| many("Endpoints", list, MAX_ENDPOINTS, value::endpoint)).transpose()?;
-    if endpoints.as_ref().is_some_and(Vec::is_empty) {
-        return Err(Error::InvalidArgs("Endpoints: none; a peer needs one".to_owned()));
-    }
+    let endpoints = settings.endpoints.as_deref().map(endpoints).transpose()?;
     let mode = settings.mode.as_deref().map(|mode| one("Mode", mode, value::mode)).transpose()?;
     let radio_public_keys = settings.radio_public_keys.as_deref();
     let radio_public_keys = radio_public_keys
@@ -66,6 +62,21 @@ fn allowed_ips(list: &[String]) -> Result<Vec<IpNet>, Error> {
         }
     }
     Ok(prefixes)
+}
+
+/// Reads where a peer is: somewhere, and each radio once.
+fn endpoints(list: &[String]) -> Result<Vec<LinkAddr>, Error> {
+    let endpoints = many("Endpoints", list, MAX_ENDPOINTS, value::endpoint)?;
+    if endpoints.is_empty() {
+        return Err(Error::InvalidArgs("Endpoints: none; a peer needs one".to_owned()));
+    }
+    let twice = endpoints.iter().enumerate().find(|(at, endpoint)| endpoints[..*at].contains(endpoint));
+    match twice {
+        Some((_, twice)) => {
+            Err(Error::InvalidArgs(format!("Endpoints: {twice} is there twice; each radio once")))
+        }
+        None => Ok(endpoints),
+    }
 }
 
 /// Reads how many bytes of data an echo is to carry.

@@ -116,7 +116,7 @@ impl Network {
     }
 
     /// Returns the state of everything as JSON: one object with a number "schema"; fields may be added within one schema.
-    /// What meshctl prints with --json, and the status file holds. Free to read. Errors: Busy, Failed.
+    /// The status file holds the same, and meshctl prints it for scripts. Free to read. Errors: Busy, Failed.
     #[zbus(out_args("json"))]
     async fn describe(&self, #[zbus(header)] header: Header<'_>) -> Result<String, Error> {
         let _permit = self.core.enter(&header)?;

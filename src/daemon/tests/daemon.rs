@@ -145,7 +145,55 @@ fn only_the_netlink_helper_keeps_a_capability() -> Result<()> {
                 assert_eq!(field(&status, set), Some(NOTHING), "{name} {set}");
             }
             assert_eq!(field(&status, "NoNewPrivs"), Some("1"), "{name}");
+            let filtered = "2"; // SECCOMP_MODE_FILTER
+            assert_eq!(field(&status, "Seccomp"), Some(filtered), "{name}");
         }
+        Ok(())
+    })
+}
+
+#[test]
+fn a_daemon_that_starts_as_another_user_hands_its_one_capability_to_the_helper() -> Result<()> {
+    if !is_root_of_the_machine() {
+        ensure!(std::env::var_os("CI").is_none(), "needs root, and in CI nothing is skipped");
+        eprintln!("SKIPPED: becoming another user needs root");
+        return Ok(());
+    }
+    story(|dir| {
+        let reach = tempfile::Builder::new().prefix("meshnetd-test").tempdir_in("/tmp")?;
+        let namespace = Namespace::new()?;
+        // The daemon's own directory may be out of nobody's reach.
+        let program = reach.path().join("meshnetd");
+        fs::copy(env!("CARGO_BIN_EXE_meshnetd"), &program)?;
+        let prepared = command(reach.path(), "RunAsUser = root")?;
+        let nobody = nix::unistd::User::from_name("nobody")?.context("no nobody")?;
+        for path in [reach.path(), &reach.path().join("mesh7.conf")] {
+            nix::unistd::chown(path, Some(nobody.uid), Some(nobody.gid))?;
+        }
+        // As a unit with User= and AmbientCapabilities= starts it.
+        let mut command = Command::new("setpriv");
+        command.args(["--reuid", "nobody", "--regid", &nobody.gid.to_string(), "--clear-groups"]);
+        command.args(["--inh-caps", "-all,+net_admin", "--ambient-caps", "-all,+net_admin"]);
+        command.args(["--bounding-set", "-all,+net_admin"]).arg(program).args([
+            "--instance",
+            "mesh7",
+            "--no-bus",
+        ]);
+        command.args(prepared.get_args());
+        let mut daemon = Process::start("meshnetd", command, Some(&namespace), dir)?;
+        daemon.wait_for_line("RunAsUser and RunAsGroup mean nothing here", LIMIT)?;
+        daemon.wait_for_line("network is running", LIMIT)?;
+        for (name, status) in threads(daemon.pid())? {
+            let own = if name == "netlink" { NET_ADMIN } else { NOTHING };
+            assert_eq!(field(&status, "CapEff"), Some(own), "{name}");
+            assert_eq!(field(&status, "CapPrm"), Some(own), "{name}");
+            for set in ["CapInh", "CapAmb"] {
+                assert_eq!(field(&status, set), Some(NOTHING), "{name} {set}");
+            }
+            let uid = nobody.uid.to_string();
+            assert_eq!(field(&status, "Uid"), Some([uid.as_str(); 4].join("\t").as_str()), "{name}");
+        }
+        assert_eq!(daemon.stop()?.code(), Some(0));
         Ok(())
     })
 }

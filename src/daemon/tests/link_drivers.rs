@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use meshnet_proto::link::{Class, LinkAddr, LinkEvent, LinkId, Transmit};
 use meshnetd::link::{Connect, Contact, FromLink, Incoming, Link, LinkSpec, start};
 use tokio::io::AsyncReadExt as _;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 
 use simulator::{NODES, Simulator};
@@ -21,6 +21,8 @@ const PATIENCE: Duration = Duration::from_secs(45);
 /// A driver with what it said.
 struct Host {
     link: Link,
+    /// The driver goes with it.
+    _contacts: watch::Sender<Vec<Contact>>,
     from_link: mpsc::Receiver<FromLink>,
     token: u64,
 }
@@ -29,10 +31,11 @@ impl Host {
     fn start(at: usize, connect: Connect) -> Self {
         let (to_core, from_link) = mpsc::channel(64);
         let contacts = vec![Contact { node: NODES[1 - at], public_key: None }];
-        let spec =
-            LinkSpec { name: format!("radio{at}"), connect, channel_index: 0, hop_limit: None, contacts };
+        let spec = LinkSpec { name: format!("radio{at}"), connect, channel_index: 0, hop_limit: None };
+        let contacts = watch::Sender::new(contacts);
         let seed = [u8::try_from(at).unwrap() + 1; 32];
-        Self { link: start(LinkId(0), spec, seed, to_core), from_link, token: 0 }
+        let link = start(LinkId(0), spec, contacts.subscribe(), seed, to_core);
+        Self { link, _contacts: contacts, from_link, token: 0 }
     }
 
     async fn next(&mut self) -> Incoming {

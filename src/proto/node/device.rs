@@ -115,7 +115,7 @@ impl Node {
     pub(super) fn drop_frame(&mut self, at: PeerIndex, frame: &[u8], reason: DropReason, now: Instant) {
         self.account.count(at, reason);
         if let Some(token) = self.own_ping(at, frame) {
-            return self.ping_dropped(token);
+            return self.lose_ping(token);
         }
         if let Ok(Frame { inner: Inner::Ip(packet), .. }) = Frame::parse(frame) {
             let to = self.mac;

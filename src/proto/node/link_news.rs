@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use super::Node;
-use super::links::LinkState;
+use super::links::{LinkState, Ready};
 use super::peer::Keying;
 use crate::event::{DropReason, Event};
 use crate::link::{LinkAddr, LinkEvent, LinkId, Refusal};
@@ -61,6 +61,7 @@ impl Node {
             self.readmit(at, entry, now);
         }
         for at in self.peers.numbers() {
+            self.renew(at, now);
             self.flush(at, now);
             self.settle(at, now);
         }
@@ -86,20 +87,12 @@ impl Node {
 
     /// A datagram for a peer was handed to a link at `left`, or (`None`) the link gave it back: of what demands an answer,
     /// it is noted.
-    pub(super) fn note_left(
-        &mut self,
-        at: PeerIndex,
-        ping: Option<u64>,
-        payload: &[u8],
-        left: Option<Instant>,
-    ) {
-        match (ping, left) {
-            (Some(token), Some(left)) => self.ping_left(token, left),
-            (Some(token), None) => self.ping_dropped(token),
-            (None, _) => {}
+    pub(super) fn note_left(&mut self, ready: &Ready, left: Option<Instant>) {
+        if let Some(token) = ready.ping {
+            self.ping_left(token, left);
         }
         if let (Keying::Pki(pki), Ok(Datagram::Init(init))) =
-            (&mut self.peers[at].keying, Datagram::parse(payload))
+            (&mut self.peers[ready.peer].keying, Datagram::parse(&ready.payload))
         {
             pki.note_left(&init, left);
         }
@@ -109,10 +102,7 @@ impl Node {
     /// start again with the next frame.
     fn link_is_back(&mut self, now: Instant) {
         for at in self.peers.numbers() {
-            let pace = self.pace(at);
-            if let Keying::Pki(pki) = &mut self.peers[at].keying {
-                pki.renew(pace, &mut self.rng, now);
-            }
+            self.renew(at, now);
             self.flush(at, now);
             self.settle(at, now);
         }
@@ -123,12 +113,17 @@ impl Node {
         // That nobody was reached shows only after the carrier sent: the air is spent.
         let went_out = reason == Refusal::Unreachable;
         let Some(ready) = state.take_back(token, went_out) else { return };
+        if !went_out {
+            self.note_left(&ready, None);
+        }
         match reason {
             // It did not go because of the moment, not of itself: it goes first as soon as it can.
             Refusal::QueueFull | Refusal::DutyCycle | Refusal::RateLimit | Refusal::Disabled
                 if ready.expires > now =>
             {
-                state.ready.push_front(ready);
+                if let Some(state) = self.links.get_mut(&link) {
+                    state.ready.push_front(ready);
+                }
                 return;
             }
             Refusal::NoKey if self.keyless.insert((link, ready.to)) => {
@@ -136,8 +131,8 @@ impl Node {
             }
             _ => {}
         }
-        if !went_out {
-            self.note_left(ready.peer, ready.ping, &ready.payload, None);
+        if let Some(token) = ready.ping.filter(|_| !went_out) {
+            self.lose_ping(token);
         }
         self.account.count(ready.peer, DropReason::Refused);
     }

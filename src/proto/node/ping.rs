@@ -176,15 +176,16 @@ impl Node {
         true
     }
 
-    /// A part of a ping is handed to the link.
-    pub(super) fn ping_left(&mut self, token: u64, now: Instant) {
+    /// A part of a ping was handed to the link at `left`, or (`None`) the link gave it back.
+    pub(super) fn ping_left(&mut self, token: u64, left: Option<Instant>) {
         if let Some(ping) = self.pings.get_mut(&token) {
-            ping.left.get_or_insert(now);
+            // Its first part starts the clock.
+            ping.left = left.map(|left| ping.left.map_or(left, |first| first.min(left)));
         }
     }
 
-    /// A ping did not leave, and will not.
-    pub(super) fn ping_dropped(&mut self, token: u64) {
+    /// A ping is lost: its time is over, or it will not leave.
+    pub(super) fn lose_ping(&mut self, token: u64) {
         if self.pings.remove(&token).is_some() {
             self.push_event(Event::PingLost { token });
         }
@@ -195,17 +196,18 @@ impl Node {
         let of_peer: Vec<u64> =
             self.pings.iter().filter(|(_, ping)| ping.peer == at).map(|(token, _)| *token).collect();
         for token in of_peer {
-            self.ping_dropped(token);
+            self.lose_ping(token);
         }
     }
 
     /// Gives up the pings whose time is over.
     pub(super) fn expire_pings(&mut self, now: Instant) {
-        for (token, ping) in self.pings.extract_if(.., |_, ping| ping.due <= now).collect::<Vec<_>>() {
-            if ping.left.is_some() {
-                self.peers[ping.peer].quality.lost();
+        let over = self.pings.iter().filter(|(_, ping)| ping.due <= now).map(|(token, _)| *token);
+        for token in over.collect::<Vec<_>>() {
+            if let Some(Ping { peer, left: Some(_), .. }) = self.pings.get(&token) {
+                self.peers[*peer].quality.lost();
             }
-            self.push_event(Event::PingLost { token });
+            self.lose_ping(token);
         }
     }
 

@@ -12,6 +12,7 @@
 //! limited in rate, so that neither forged datagrams nor a silent receiver make us fill the air.
 
 mod attempts;
+mod messages;
 mod provocation;
 mod sessions;
 
@@ -24,12 +25,12 @@ use zeroize::Zeroizing;
 
 use self::attempts::Attempts;
 use self::provocation::Provocation;
-use self::sessions::{Live, Offer, OpenedBy, Sessions};
+use self::sessions::{OpenedBy, Sessions};
 use crate::event::{DropReason, SessionState};
 use crate::key::{PresharedKey, PrivateKey};
 use crate::limit::Bucket;
-use crate::v1::handshake::{Attempt, Pair, respond};
-use crate::v1::wire::{Data, Init, Response};
+use crate::v1::handshake::{Attempt, Pair};
+use crate::v1::wire::{Data, Init};
 
 /// A session is renewed at this age (the reference's figure).
 const REKEY_AFTER: Duration = Duration::from_secs(5 * 3600);
@@ -43,13 +44,9 @@ const FAR_FROM_TRY: u32 = 2;
 /// Pause after a failed handshake, doubled by each further one.
 const COOLDOWN: Duration = Duration::from_secs(20);
 const MAX_COOLDOWN: Duration = Duration::from_secs(300);
-/// Repetitions of a response to a repeated init.
-const MAX_REPEATS: u8 = 2;
 /// Offers in a row that frames and handshakes of ours wait for though none was proven: a peer in earnest tries a few
 /// times, recordings of its inits come without end.
 const MAX_UNPROVEN: u8 = 3;
-/// Ephemeral keys of answered inits that are remembered.
-const MAX_SEEN: usize = 128;
 /// How many inits of the peer's are answered. The genuine ones come seconds apart.
 const ANSWERS: Bucket = Bucket::new(4, Duration::from_secs(10));
 /// How many responses are looked at, so that one peer's forged ones take no other peer's share of the global limit.
@@ -335,98 +332,6 @@ impl Pki {
         if self.provocation.note(has_keys, self.handshake.is_some(), now) {
             self.start(pace, rng, now);
         }
-    }
-
-    /// Answers an init. `global` limits all peers together. Returns why it was dropped, if it was.
-    pub(super) fn handle_init(
-        &mut self,
-        init: &Init,
-        pace: Duration,
-        global: &mut Bucket,
-        rng: &mut ChaCha20Rng,
-        now: Instant,
-    ) -> Result<(), DropReason> {
-        if !self.pair.is_authentic(init) {
-            return Err(DropReason::BadHandshake);
-        }
-        if let Some(offer) = self.sessions.offers.iter_mut().find(|offer| offer.ephemeral == init.ephemeral) {
-            if offer.repeats == MAX_REPEATS || !self.answers.take(now) {
-                return Err(DropReason::HandshakeFlood);
-            }
-            offer.repeats += 1;
-            let payload = offer.response.to_vec();
-            self.actions.push_back(Action::Send { payload, far: true });
-            return Ok(());
-        }
-        if self.seen.contains(&init.ephemeral) {
-            return Err(DropReason::Replayed);
-        }
-        let ours_is_fresh = self.attempts.last().is_some_and(|at| now < at + retry_time(pace, 1));
-        if self.lower && self.handshake.is_some() && ours_is_fresh {
-            return Err(DropReason::HandshakeCollision);
-        }
-        if !self.answers.take(now) || !global.take(now) {
-            return Err(DropReason::HandshakeFlood);
-        }
-        self.answer(init, pace, rng, now)
-    }
-
-    fn answer(
-        &mut self,
-        init: &Init,
-        pace: Duration,
-        rng: &mut ChaCha20Rng,
-        now: Instant,
-    ) -> Result<(), DropReason> {
-        let (response, keys) =
-            respond(&self.pair, init, &fresh_key(rng)).map_err(|_| DropReason::BadHandshake)?;
-        let kin = self.pair.number(&init.ephemeral) == init.session;
-        self.seen.push_back(init.ephemeral);
-        if self.seen.len() > MAX_SEEN {
-            self.seen.pop_front();
-        }
-        let response = response.emit();
-        let live = Live::new(&keys, false, now);
-        self.sessions.offer(Offer { live, ephemeral: init.ephemeral, response, repeats: 0, kin });
-        self.unproven = self.unproven.saturating_add(1);
-        if let Some(handshake) = self.handshake.as_mut().filter(|_| self.unproven <= MAX_UNPROVEN) {
-            handshake.next_at = now + proof_time(pace);
-        }
-        self.actions.push_back(Action::Send { payload: response.to_vec(), far: false });
-        Ok(())
-    }
-
-    /// Takes a response to one of our inits. Returns why it was dropped, if it was.
-    pub(super) fn handle_response(
-        &mut self,
-        response: &Response,
-        global: &mut Bucket,
-        now: Instant,
-    ) -> Result<(), DropReason> {
-        self.expire(now);
-        let Some((at, attempt)) = self.attempts.find(response.receiver) else {
-            return Err(DropReason::BadHandshake);
-        };
-        if !self.responses.take(now) || !global.take(now) {
-            return Err(DropReason::HandshakeFlood);
-        }
-        let keys = attempt.finish(&self.pair, response).map_err(|_| DropReason::BadHandshake)?;
-        // A responder that drops the old session for each new one now has this one, unless it answers a later init too.
-        let rtt = self.attempts.answered(at, now);
-        self.actions.extend(rtt.map(Action::Measured));
-        self.renewal_wanted = false;
-        self.unproven = 0;
-        self.kin = Some(self.pair.number(&response.ephemeral) == response.sender);
-        self.handshake = None;
-        self.failures = 0;
-        self.cooldown = None;
-        if self.silence.take().is_some() {
-            self.silence_for = (self.silence_for * 2).min(MAX_UNANSWERED_FOR);
-        }
-        let first = std::mem::take(&mut self.away) || self.sessions.current.is_none();
-        self.sessions.install(Live::new(&keys, true, now), now);
-        self.actions.extend([Action::Usable { first }, Action::Prove]);
-        Ok(())
     }
 
     /// Starts a handshake, unless one is under way.

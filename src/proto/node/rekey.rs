@@ -5,6 +5,7 @@ use std::time::Instant;
 use super::Node;
 use super::peer::Keying;
 use crate::key::PublicKey;
+use crate::queue::PeerIndex;
 
 /// Why a peer gets no fresh keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -27,13 +28,18 @@ impl Node {
     /// If there is no such peer, or it does not shake hands.
     pub fn rekey(&mut self, key: &PublicKey, now: Instant) -> Result<(), RekeyError> {
         let at = self.peers.find(key).ok_or(RekeyError::UnknownPeer(*key))?;
-        let pace = self.path(at).map(|(link, _)| self.links[&link].pace());
         let Keying::Pki(pki) = &mut self.peers[at].keying else { return Err(RekeyError::Symmetric) };
         pki.want_renewal();
-        if let Some(pace) = pace {
-            pki.renew(pace, &mut self.rng, now);
-        }
+        self.renew(at, now);
         self.settle(at, now);
         Ok(())
+    }
+
+    /// Starts the handshake that somebody wants, if a link reaches the peer.
+    pub(super) fn renew(&mut self, at: PeerIndex, now: Instant) {
+        let Some(pace) = self.path(at).map(|(link, _)| self.links[&link].pace()) else { return };
+        if let Keying::Pki(pki) = &mut self.peers[at].keying {
+            pki.renew(pace, &mut self.rng, now);
+        }
     }
 }

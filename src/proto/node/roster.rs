@@ -86,6 +86,7 @@ impl Node {
             self.set_keying(at, keying, now);
         }
         self.reroute(now);
+        self.renew(at, now);
         self.flush(at, now);
         self.settle(at, now);
         Ok(())

@@ -1,10 +1,13 @@
 //! Two nodes and a radio channel between them, in simulated time. One story per file.
 
 mod attacks;
+mod counters;
 mod links;
 mod noise;
+mod ping;
 mod reference;
 mod rekey;
+mod roster;
 mod symmetric;
 mod traffic;
 

@@ -40,6 +40,7 @@ impl Findings {
             what: what.into(),
             right: right.into(),
             severity,
+            exposes_secret: false,
         });
     }
 

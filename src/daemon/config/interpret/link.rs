@@ -29,7 +29,7 @@ pub(super) fn read(section: &Section<'_>, earlier: usize, findings: &mut Finding
     let (channel_index, hop_limit) = air(&entries, findings);
     let entry = entries.required("Connect", "tcp://192.0.2.7", findings)?;
     let connect = findings.take(entry, value::connect(entry.value))?;
-    let spec = LinkSpec { name, connect, channel_index, hop_limit, contacts: Vec::new() };
+    let spec = LinkSpec { name, connect, channel_index, hop_limit };
     Some(Link { line: section.line, spec })
 }
 
@@ -51,10 +51,7 @@ pub(super) fn of_interface(entries: &Entries<'_, '_>, findings: &mut Findings) -
     };
     let connect = findings.take(entry, value::connect(entry.value))?;
     let name = "radio0".to_owned();
-    Some(Link {
-        line: entry.line,
-        spec: LinkSpec { name, connect, channel_index, hop_limit, contacts: Vec::new() },
-    })
+    Some(Link { line: entry.line, spec: LinkSpec { name, connect, channel_index, hop_limit } })
 }
 
 fn air(entries: &Entries<'_, '_>, findings: &mut Findings) -> (u8, Option<u8>) {

@@ -122,8 +122,8 @@ fn radio_keys(entries: &Entries<'_, '_>, findings: &mut Findings) -> Vec<[u8; KE
 }
 
 impl Draft {
-    /// The peer and its radios; `None` if something required was wrong, which was told.
-    pub(super) fn finish(self) -> Option<(Peer, Vec<Contact>)> {
+    /// The peer; `None` if something required was wrong, which was told.
+    pub(super) fn finish(self) -> Option<Peer> {
         let (line, public_key) = self.public_key?;
         let endpoints: Vec<LinkAddr> = self.endpoints.into_iter().map(|(_, endpoint)| endpoint).collect();
         let nodes = endpoints.iter().filter_map(LinkAddr::as_radio).enumerate();
@@ -136,6 +136,6 @@ impl Draft {
             endpoints,
             mode: self.mode,
         };
-        Some((Peer { name: self.name, line, core }, contacts))
+        Some(Peer { name: self.name, line, core, contacts })
     }
 }

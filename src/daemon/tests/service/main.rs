@@ -1,5 +1,11 @@
 //! The daemon's objects on D-Bus, as a client finds them.
 
+mod bounds;
+mod bus;
+mod errors;
 mod fake;
 mod members;
 mod peer_to_peer;
+mod rights;
+mod secrets;
+mod signals;

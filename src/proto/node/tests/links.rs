@@ -129,3 +129,57 @@ fn a_key_that_is_announced_over_and_over_hurries_nothing() {
     }
     assert_eq!(world.log.len(), 1, "nothing had been refused for lack of a key");
 }
+
+fn paths(events: &[Event]) -> Vec<(Option<LinkId>, Option<LinkId>)> {
+    let of = |path: &Option<(LinkId, LinkAddr)>| path.map(|(link, _)| link);
+    let changes = events.iter().filter_map(|event| match event {
+        Event::PathChanged { from, to, .. } => Some((of(from), of(to))),
+        _ => None,
+    });
+    changes.collect()
+}
+
+#[test]
+fn a_change_of_path_is_told_once() {
+    let mut world = established();
+    assert_eq!(paths(&world.events[0]), [(None, Some(LINK)); 2], "once in each of its two lives");
+    let (node, now) = (&mut world.nodes[0], world.now);
+    node.handle_link(OTHER, LinkEvent::Up(caps()), now);
+    node.handle_link(LINK, LinkEvent::Down, now);
+    node.handle_link(OTHER, LinkEvent::Down, now);
+    let events: Vec<_> = std::iter::from_fn(|| node.poll_event()).collect();
+    assert_eq!(paths(&events), [(Some(LINK), Some(OTHER)), (Some(OTHER), None)]);
+}
+
+#[test]
+fn what_waits_for_a_link_that_is_removed_goes_by_another_or_nowhere() {
+    let mut world = established();
+    let (node, now) = (&mut world.nodes[0], world.now);
+    node.handle_link(LINK, LinkEvent::Room(0), now);
+    node.handle_device(&packet(0, 7, 20), now);
+    node.handle_link(OTHER, LinkEvent::Up(caps()), now);
+    node.remove_link(LINK, now);
+    node.handle_link(OTHER, LinkEvent::Room(1), now);
+    assert_eq!(node.poll_transmit(now).map(|transmit| transmit.link), Some(OTHER));
+    node.handle_device(&packet(0, 8, 20), now);
+    node.remove_link(OTHER, now);
+    assert_eq!(node.account.total()[&DropReason::NoPath], 1, "there is no link that could come back");
+    assert!(node.snapshot(now).links.is_empty());
+    let events: Vec<_> = std::iter::from_fn(|| node.poll_event()).collect();
+    assert_eq!(paths(&events), [(Some(LINK), Some(OTHER)), (Some(OTHER), None)]);
+}
+
+#[test]
+fn the_last_words_of_a_removed_link_are_not_heard() {
+    let mut world = established();
+    let (node, now) = (&mut world.nodes[0], world.now);
+    node.remove_link(LINK, now);
+    let before = node.snapshot(now).peers[0].received;
+    for event in [LinkEvent::Up(caps()), LinkEvent::Room(3), LinkEvent::KeyKnown(radio(1))] {
+        node.handle_link(LINK, event, now);
+    }
+    node.handle_datagram(LINK, radio(1), &[3; 60], now);
+    assert!(node.snapshot(now).links.is_empty());
+    assert_eq!(node.snapshot(now).peers[0].received, before);
+    assert_eq!(node.account.total()[&DropReason::LinkDown], 1);
+}

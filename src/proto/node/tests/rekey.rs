@@ -107,3 +107,72 @@ fn handshakes_that_cross_end_in_one_session() {
     let all: Vec<u16> = (0..60).collect();
     assert_eq!((world.numbers(low), world.numbers(high)), (all.clone(), all));
 }
+
+#[test]
+fn fresh_keys_come_when_they_are_wanted_and_the_old_ones_serve_until_then() {
+    let mut world = World::new(&Setup::default());
+    world.send(0, 1);
+    world.seconds(10);
+    let key = world.configs[0].peers[0].public_key;
+    world.events[0].clear();
+    world.nodes[0].rekey(&key, world.now).unwrap();
+    world.nodes[0].rekey(&key, world.now).unwrap();
+    world.send(0, 2);
+    world.seconds(10);
+    world.send(0, 3);
+    world.seconds(10);
+    assert_eq!(world.events[0], [Event::Rekeyed { peer: key }], "one handshake for both");
+    assert_eq!(world.numbers(1), [1, 2, 3]);
+    assert_eq!(world.sent_of_type(0, 1).len(), 2);
+}
+
+#[test]
+fn fresh_keys_that_are_wanted_without_a_link_come_when_there_is_one() {
+    let mut world = World::new(&Setup::default());
+    let (key, now) = (world.configs[0].peers[0].public_key, world.now);
+    world.nodes[0].handle_link(LINK, LinkEvent::Down, now);
+    world.nodes[0].rekey(&key, now).unwrap();
+    world.nodes[0].handle_timeout(now);
+    world.nodes[0].handle_link(LINK, LinkEvent::Up(caps()), now);
+    world.drain();
+    world.seconds(10);
+    assert!(world.events[0].contains(&Event::PeerUp { peer: key }), "{:?}", world.events[0]);
+}
+
+#[test]
+fn fresh_keys_that_do_not_come_are_not_wanted_for_ever() {
+    let mut world = World::new(&Setup::default());
+    let key = world.configs[0].peers[0].public_key;
+    world.lose = Box::new(|_| true);
+    world.nodes[0].rekey(&key, world.now).unwrap();
+    world.seconds(24 * 3600);
+    assert_eq!(world.sent_of_type(0, 1).len(), 5, "the tries of one handshake");
+}
+
+#[test]
+fn who_has_no_handshake_gets_no_fresh_keys() {
+    let mut world = World::new(&Setup { mode: PeerMode::Symmetric, psk: Some([5; 32]), ..Setup::default() });
+    let (key, now) = (world.configs[0].peers[0].public_key, world.now);
+    assert_eq!(world.nodes[0].rekey(&key, now), Err(RekeyError::Symmetric));
+    let stranger = PrivateKey::from_random([7; 32]).public();
+    assert_eq!(world.nodes[0].rekey(&stranger, now), Err(RekeyError::UnknownPeer(stranger)));
+}
+
+#[test]
+fn a_handshake_measures_the_way_by_the_try_that_was_answered() {
+    let mut world = World::new(&Setup::default());
+    let mut inits = 0;
+    world.lose = Box::new(move |sent| {
+        inits += u32::from(sent.payload[0] == 1);
+        sent.payload[0] == 1 && inits < 3
+    });
+    world.send(0, 1);
+    world.seconds(120);
+    assert_eq!(world.numbers(1), [1]);
+    let peer = &world.nodes[0].snapshot(world.now).peers[0];
+    let Airtime::Metered(metered) = caps().airtime else { panic!("air costs") };
+    let air = metered.airtime(53) + metered.airtime(57);
+    let rtt = peer.rtt.unwrap();
+    assert!(rtt >= air && rtt < air + Duration::from_secs(1), "{rtt:?} for {air:?} of air");
+    assert!((peer.loss.unwrap() - 2.0 / 3.0).abs() < 1e-6, "{:?}", peer.loss);
+}

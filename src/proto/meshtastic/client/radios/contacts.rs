@@ -11,9 +11,10 @@ impl Radios {
     /// another configured key: their keys are to be seen to.
     pub(in crate::meshtastic::client) fn set_contacts(&mut self, contacts: &[Contact]) -> BTreeSet<u32> {
         let kept: BTreeSet<u32> = contacts.iter().map(|contact| contact.node).collect();
-        let is_gone = |node: &u32, entry: &mut Entry| entry.is_contact && !kept.contains(node);
-        for (node, gone) in self.entries.extract_if(.., is_gone).collect::<Vec<_>>() {
-            if let KeyState::Known(key) = gone.radio.key {
+        let is_gone = |(node, entry): &(&u32, &Entry)| entry.is_contact && !kept.contains(node);
+        for node in self.entries.iter().filter(is_gone).map(|(node, _)| *node).collect::<Vec<_>>() {
+            let gone = self.entries.remove(&node).map(|entry| entry.radio.key);
+            if let Some(KeyState::Known(key)) = gone {
                 self.note_stranger(node, key);
             }
         }

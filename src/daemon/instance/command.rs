@@ -1,0 +1,268 @@
+//! Carries out what was ordered over the bus. Who may order it was decided there.
+
+use std::time::{Duration, Instant};
+
+use meshnet_bus::Error;
+use meshnet_bus::settings::Pong;
+use meshnet_proto::PingError;
+use meshnet_proto::config::{PeerConfig, PeerMode};
+use meshnet_proto::key::PublicKey;
+use meshnet_proto::link::LinkAddr;
+use tokio::sync::oneshot;
+use tracing::info;
+
+use super::Instance;
+use crate::config::{self, Peer};
+use crate::control::{Change, Command, PeerChange, Reply};
+use crate::link::Contact;
+use crate::peers::{MAX_ADDED, Member, Origin, Roster};
+
+/// How many radios a peer may have.
+const MAX_ENDPOINTS: usize = 16;
+
+/// Somebody who waits for the answer to an echo.
+pub(super) struct PendingPing {
+    outcome: oneshot::Sender<Option<Duration>>,
+}
+
+impl Instance {
+    pub(super) async fn handle_command(&mut self, command: Command) {
+        // Nobody may wait any more: then the outcome is only in the log.
+        match command {
+            Command::Describe(reply) => {
+                let _ = reply.send(Ok(self.describe(Instant::now())));
+            }
+            Command::AddPeer(key, change, reply) => {
+                let _ = reply.send(self.add_peer(key, change).await);
+            }
+            Command::SetPeer(key, change, reply) => {
+                let _ = reply.send(self.set_peer(key, change).await);
+            }
+            Command::RemovePeer(key, reply) => {
+                let _ = reply.send(self.remove_peer(&key).await);
+            }
+            Command::Rekey(key, reply) => {
+                let _ = reply.send(self.rekey(key));
+            }
+            Command::Reload(reply) => {
+                let _ = reply.send(self.reload().await);
+            }
+            Command::Ping(key, bytes, patience, reply) => self.ping(&key, bytes, patience, reply),
+        }
+    }
+
+    async fn add_peer(&mut self, key: PublicKey, change: PeerChange) -> Result<(), Error> {
+        if self.roster.get(&key).is_some() {
+            return Err(Error::PeerExists(format!("there is a peer with the public key {key} already")));
+        }
+        if self.roster.added_len() >= MAX_ADDED {
+            return Err(Error::Busy(format!("{MAX_ADDED} peers were added over the bus already")));
+        }
+        let missing = |what: &str| Error::InvalidArgs(format!("{what} is missing"));
+        if change.allowed_ips.as_ref().is_none_or(Vec::is_empty) {
+            return Err(missing("AllowedIPs"));
+        }
+        if change.endpoints.as_ref().is_none_or(Vec::is_empty) {
+            return Err(missing("Endpoints"));
+        }
+        let core = PeerConfig {
+            public_key: key,
+            preshared_key: None,
+            allowed_ips: Vec::new(),
+            endpoints: Vec::new(),
+            mode: PeerMode::Pki,
+        };
+        let blank = Peer { name: None, line: 0, core, contacts: Vec::new() };
+        let added = changed(&blank, change)?;
+        self.replace(self.roster.with(added)).await?;
+        info!(peer = self.roster.name(&key), "peer is added over the bus");
+        Ok(())
+    }
+
+    async fn set_peer(&mut self, key: PublicKey, change: PeerChange) -> Result<(), Error> {
+        let before = &self.of_bus(&key)?.peer;
+        let member = changed(before, change)?;
+        self.replace(self.roster.with(member)).await?;
+        info!(peer = self.roster.name(&key), "peer is changed over the bus");
+        self.control.tell(Change::PeerChanged(key));
+        Ok(())
+    }
+
+    async fn remove_peer(&mut self, key: &PublicKey) -> Result<(), Error> {
+        self.of_bus(key)?;
+        self.replace(self.roster.without(key)).await
+    }
+
+    /// The peer with this key, if it may be changed over the bus.
+    fn of_bus(&self, key: &PublicKey) -> Result<&Member, Error> {
+        let member = self.known(key)?;
+        match member.origin {
+            Origin::Bus | Origin::BusVolatile => Ok(member),
+            Origin::Config => Err(Error::FromConfigFile(format!(
+                "this peer is defined in {}:{}: change it there, then reload",
+                self.source.file.display(),
+                member.peer.line
+            ))),
+        }
+    }
+
+    fn known(&self, key: &PublicKey) -> Result<&Member, Error> {
+        let unknown = || Error::NoSuchPeer(format!("there is no peer with the public key {key}"));
+        self.roster.get(key).ok_or_else(unknown)
+    }
+
+    /// Makes `wanted` the network's peers: in the core, on disk, in the kernel, or nowhere.
+    async fn replace(&mut self, wanted: Roster) -> Result<(), Error> {
+        let before = self.roster.clone();
+        self.check(&wanted)?;
+        let mut outcome = self.change_peers(wanted);
+        if outcome.is_ok() {
+            outcome = self.roster.save().map_err(|error| {
+                Error::Failed(format!("cannot write {}: {error}", self.roster.path().display()))
+            });
+        }
+        if outcome.is_ok() {
+            outcome = self.settle_interface().await;
+        }
+        if outcome.is_err() {
+            // What is undone was in force a moment ago, so that only the disk can still be in the way.
+            let _ = self.change_peers(before);
+            let _ = self.roster.save();
+            let _ = self.settle_interface().await;
+        }
+        self.control.tell(Change::Network);
+        outcome
+    }
+
+    /// Finds contradictions between peers before anything is touched.
+    fn check(&self, wanted: &Roster) -> Result<(), Error> {
+        let mut prefixes = std::collections::BTreeSet::new();
+        let mut endpoints = std::collections::BTreeSet::new();
+        for member in wanted.members() {
+            let core = &member.peer.core;
+            if core.public_key == self.public_key {
+                return Err(Error::InvalidArgs("that is this network's own public key".to_owned()));
+            }
+            for prefix in &core.allowed_ips {
+                if !prefixes.insert(*prefix) {
+                    return Err(Error::PeerExists(format!("{prefix} is another peer's already")));
+                }
+            }
+            for endpoint in &core.endpoints {
+                if !endpoints.insert(*endpoint) {
+                    return Err(Error::PeerExists(format!("{endpoint} is another peer's already")));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn rekey(&mut self, key: Option<PublicKey>) -> Result<(), Error> {
+        let now = Instant::now();
+        if let Some(key) = key {
+            self.known(&key)?;
+            return self.node.rekey(&key, now).map_err(|error| Error::NotSupported(error.to_string()));
+        }
+        let keys: Vec<_> = self.roster.members().iter().map(|member| member.peer.core.public_key).collect();
+        for key in keys {
+            // Those whose keys nobody agrees on are passed over when all are meant.
+            let _ = self.node.rekey(&key, now);
+        }
+        Ok(())
+    }
+
+    fn ping(&mut self, key: &PublicKey, bytes: u16, patience: Option<Duration>, reply: Reply<Pong>) {
+        let floor = self.node.ping_floor(key, bytes).unwrap_or_default();
+        let sent = self
+            .known(key)
+            .map(|_| ())
+            .and_then(|()| self.node.ping(key, bytes, Instant::now()).map_err(|error| ping_error(&error)));
+        let token = match sent {
+            Ok(token) => token,
+            Err(error) => {
+                let _ = reply.send(Err(error));
+                return;
+            }
+        };
+        let (outcome, answer) = oneshot::channel();
+        self.pings.insert(token, PendingPing { outcome });
+        // The core gives up by itself; who has less patience does not keep the core waiting.
+        tokio::spawn(async move {
+            let answer = match patience {
+                Some(patience) => tokio::time::timeout(patience, answer).await.ok().and_then(Result::ok),
+                None => answer.await.ok(),
+            };
+            let rtt = answer.flatten();
+            let microseconds = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+            let pong = |rtt| Pong { rtt_us: microseconds(rtt), floor_us: microseconds(floor) };
+            let late = || Error::Timeout("the peer did not answer in time".to_owned());
+            let _ = reply.send(rtt.map(pong).ok_or_else(late));
+        });
+    }
+
+    /// Takes what became of an echo.
+    pub(super) fn ponged(&mut self, token: u64, rtt: Option<Duration>) {
+        if let Some(PendingPing { outcome }) = self.pings.remove(&token) {
+            // Whoever asked may have lost patience.
+            let _ = outcome.send(rtt);
+        }
+    }
+}
+
+fn ping_error(error: &PingError) -> Error {
+    let text = error.to_string();
+    match error {
+        PingError::UnknownPeer(_) => Error::NoSuchPeer(text),
+        PingError::NoAddress => Error::NotSupported(text),
+        PingError::TooBig { .. } => Error::InvalidArgs(text),
+        PingError::NoPath => Error::LinkDown(text),
+        PingError::TooMany => Error::Busy(text),
+        // It grows without a new version of that crate.
+        _ => Error::Failed(text),
+    }
+}
+
+/// Returns the peer after a change.
+fn changed(before: &Peer, change: PeerChange) -> Result<Member, Error> {
+    let PeerChange { name, allowed_ips, endpoints, mode, preshared_key, radio_public_keys, persist } = change;
+    let mut peer = before.clone();
+    if let Some(name) = name {
+        let checked = |name: &str| {
+            config::check_name(name).map_err(|(what, right)| Error::InvalidArgs(format!("{what}: {right}")))
+        };
+        peer.name = if name.is_empty() { None } else { Some(checked(&name)?) };
+    }
+    if let Some(mut allowed_ips) = allowed_ips {
+        allowed_ips.iter_mut().for_each(|prefix| *prefix = prefix.trunc());
+        allowed_ips.sort_unstable();
+        allowed_ips.dedup();
+        peer.core.allowed_ips = allowed_ips;
+    }
+    if let Some(endpoints) = endpoints {
+        if endpoints.len() > MAX_ENDPOINTS {
+            return Err(Error::InvalidArgs(format!("at most {MAX_ENDPOINTS} endpoints")));
+        }
+        peer.core.endpoints = endpoints;
+        peer.contacts = contacts(&peer.core.endpoints, &[]);
+    }
+    if let Some(keys) = radio_public_keys {
+        if !keys.is_empty() && keys.len() != peer.core.endpoints.len() {
+            return Err(Error::InvalidArgs("one radio key for each endpoint, or none".to_owned()));
+        }
+        peer.contacts = contacts(&peer.core.endpoints, &keys);
+    }
+    peer.core.mode = mode.unwrap_or(peer.core.mode);
+    if let Some(psk) = preshared_key {
+        peer.core.preshared_key = Some(psk);
+    }
+    if peer.core.mode == PeerMode::Symmetric && peer.core.preshared_key.is_none() {
+        return Err(Error::InvalidArgs("SYMMETRIC takes a preshared key".to_owned()));
+    }
+    let origin = if persist { Origin::Bus } else { Origin::BusVolatile };
+    Ok(Member { peer, origin })
+}
+
+fn contacts(endpoints: &[LinkAddr], keys: &[[u8; 32]]) -> Vec<Contact> {
+    let nodes = endpoints.iter().filter_map(LinkAddr::as_radio).enumerate();
+    nodes.map(|(at, node)| Contact { node, public_key: keys.get(at).copied() }).collect()
+}
