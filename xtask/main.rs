@@ -7,6 +7,8 @@ use clap::{Parser, Subcommand};
 mod bench;
 mod deb;
 mod demo;
+mod doc;
+mod interfaces;
 mod licences;
 mod need;
 mod say;
@@ -30,6 +32,10 @@ enum Command {
     Bench(bench::Arguments),
     /// Builds the Debian packages
     Deb(deb::Arguments),
+    /// Writes manual pages
+    Doc(doc::Arguments),
+    /// Writes the D-Bus interface XML in dist/dbus
+    Interfaces(interfaces::Arguments),
     /// Writes whose libraries are in our programs, and their licences
     Licences(licences::Arguments),
 }
@@ -41,6 +47,8 @@ fn main() -> ExitCode {
         Command::Test(arguments) => test::run(arguments),
         Command::Bench(arguments) => bench::run(arguments),
         Command::Deb(arguments) => deb::run(arguments),
+        Command::Doc(arguments) => doc::run(arguments),
+        Command::Interfaces(arguments) => interfaces::run(arguments),
         Command::Licences(arguments) => licences::run(arguments),
     });
     match done {

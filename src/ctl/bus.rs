@@ -81,6 +81,20 @@ impl Bus {
         Ok(running)
     }
 
+    /// Tells whether somebody has this name on the bus.
+    ///
+    /// # Errors
+    /// If the bus does not answer.
+    pub(crate) async fn is_owned(&self, name: &'static str) -> Result<bool, Error> {
+        let failed = |error: zbus::Error| trouble(&error.into(), "the system bus");
+        let bus = fdo::DBusProxy::new(&self.connection).await.map_err(failed)?;
+        let name = zbus::names::BusName::try_from(name).map_err(failed)?;
+        within(ANSWER, "the system bus", async {
+            bus.name_has_owner(name).await.map_err(|error| failed(zbus::Error::FDO(Box::new(error))))
+        })
+        .await
+    }
+
     /// Lists everything that this host has of any network: running daemons, units, configuration files. Where systemd does
     /// not answer, or the directory cannot be read, their part is missing.
     ///

@@ -49,6 +49,11 @@ impl Context {
         self.json.is_some()
     }
 
+    /// Whether long answers go through a pager.
+    pub(crate) fn pages(&self) -> bool {
+        self.pager
+    }
+
     /// Whether stdout is a terminal.
     pub(crate) fn is_terminal(&self) -> bool {
         self.stdout.terminal

@@ -153,9 +153,10 @@ fn own_addresses() -> Vec<(Ipv4Addr, u32)> {
     let Ok(interfaces) = getifaddrs() else { return Vec::new() };
     let v4 = |interface: nix::ifaddrs::InterfaceAddress| {
         use nix::net::if_::InterfaceFlags as Flags;
+        use nix::sys::socket::SockaddrIn;
         let reaches_hosts = interface.flags.contains(Flags::IFF_UP | Flags::IFF_BROADCAST);
-        let address = interface.address?.as_sockaddr_in().map(|address| address.ip())?;
-        let mask = interface.netmask?.as_sockaddr_in().map(|mask| mask.ip())?;
+        let address = interface.address?.as_sockaddr_in().map(SockaddrIn::ip)?;
+        let mask = interface.netmask?.as_sockaddr_in().map(SockaddrIn::ip)?;
         (reaches_hosts && address.is_private()).then(|| (address, u32::from(mask).count_ones()))
     };
     interfaces.filter_map(v4).collect()

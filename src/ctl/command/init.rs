@@ -103,6 +103,12 @@ fn told(made: &Made<'_>) -> String {
     if let Some(backup) = &made.backup {
         text.push_str(&format!("  the file that was there is {backup}\n"));
     }
+    if made.radio.starts_with("serial:") {
+        text.push_str(&format!(
+            "the unit may not open serial ports yet:\n  install -D -m 644 /usr/share/doc/meshnet/examples/serial.conf \\\n    \
+             /etc/systemd/system/meshnet@{name}.service.d/serial.conf && systemctl daemon-reload\n"
+        ));
+    }
     text + &setup::next_steps(&[
         (format!("meshctl enable --now {name}"), "run it, at every boot too"),
         (format!("meshctl invite {name}"), "let somebody join"),

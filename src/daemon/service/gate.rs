@@ -92,7 +92,6 @@ impl Refusals {
 }
 
 /// Prepares a connection over this socket.
-#[must_use]
 pub fn over(stream: tokio::net::UnixStream) -> (Builder<'static>, Refusals) {
     let (refusals, waiting) = mpsc::channel(REFUSALS);
     let gate = Arc::new(Gate { state: Mutex::default(), refusals });
