@@ -169,7 +169,7 @@ impl Watch {
     }
 }
 
-/// A line of `--json`; docs/status.md tells the fields.
+/// A line of `--json`; docs/json.md tells the fields.
 #[derive(Debug, Serialize)]
 struct Event {
     schema: u32,

@@ -29,7 +29,7 @@ pub(crate) struct Status {
     network: OneNetwork,
 }
 
-/// What `--json` answers; docs/status.md tells the fields.
+/// What `--json` answers; docs/json.md tells the fields.
 #[derive(Debug, Serialize)]
 struct Answer<'r> {
     schema: u32,

@@ -1,0 +1,7 @@
+//! The client against the daemon's own D-Bus objects, on a bus of the test's own.
+
+mod events;
+mod peers;
+mod reading;
+mod units;
+mod world;
