@@ -3,6 +3,7 @@
 mod service {
     mod abuse;
     mod access;
+    mod first_network;
     mod ground;
     mod journal;
     mod machine;
