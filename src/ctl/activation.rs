@@ -1,5 +1,7 @@
-//! Activation files: how the bus knows that the first call to a network's name starts its unit. One file for each network that
-//! is enabled, since the bus knows no templates.
+//! Activation: how the bus knows that the first call to a network's name starts its unit, and that anybody may make it. Two
+//! files for each network that is enabled, since the bus knows no templates: the service, and a policy. The package's own
+//! policy covers a network that runs, by the name that all of them queue for; before one runs, dbus-daemon goes by the name
+//! that is called, and denies what no rule names.
 
 use std::fs::{self, File, Permissions};
 use std::io::{self, Write as _};
@@ -9,22 +11,34 @@ use std::path::{Path, PathBuf};
 use meshnet_bus::names::Instance;
 
 /// Where the system bus looks for what an administrator adds.
-pub(crate) const DIR: &str = "/etc/dbus-1/system-services";
+pub(crate) const DIR: &str = "/etc/dbus-1";
 
-/// Writes the network's file, whole or not at all. One that is there is replaced.
+/// Writes the network's files, each whole or not at all. Those that are there are replaced.
 ///
 /// # Errors
-/// If the directory or the file cannot be written.
+/// If a directory or a file cannot be written; there is none of the two then.
 pub(crate) fn write(dir: &Path, name: &Instance) -> io::Result<()> {
-    fs::create_dir_all(dir)?;
-    let path = path(dir, name);
-    // The bus reads only what ends in ".service".
-    let draft = path.with_extension("service.new");
+    let written =
+        put(&policy_path(dir, name), &policy(name)).and_then(|()| put(&path(dir, name), &service(name)));
+    if written.is_err() {
+        // The first error is the one that tells something.
+        let _ = remove(dir, name);
+    }
+    written
+}
+
+fn put(path: &Path, text: &str) -> io::Result<()> {
+    if let Some(dir) = path.parent() {
+        fs::create_dir_all(dir)?;
+    }
+    // The bus reads only what ends in ".service", or ".conf".
+    let mut draft = path.to_owned().into_os_string();
+    draft.push(".new");
     let written = File::create(&draft).and_then(|mut file| {
         file.set_permissions(Permissions::from_mode(0o644))?;
-        file.write_all(text(name).as_bytes())?;
+        file.write_all(text.as_bytes())?;
         file.sync_all()?;
-        fs::rename(&draft, &path)
+        fs::rename(&draft, path)
     });
     if written.is_err() {
         // The first error is the one that tells something.
@@ -33,24 +47,31 @@ pub(crate) fn write(dir: &Path, name: &Instance) -> io::Result<()> {
     written
 }
 
-/// Removes the network's file; tells whether there was one.
+/// Removes the network's files; tells whether it was activated by them.
 ///
 /// # Errors
-/// If it is there and cannot be removed.
+/// If one is there and cannot be removed.
 pub(crate) fn remove(dir: &Path, name: &Instance) -> io::Result<bool> {
-    match fs::remove_file(path(dir, name)) {
+    let gone = |path: PathBuf| match fs::remove_file(path) {
         Ok(()) => Ok(true),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
         Err(error) => Err(error),
-    }
+    };
+    let activated = gone(path(dir, name))?;
+    gone(policy_path(dir, name))?;
+    Ok(activated)
 }
 
 /// The bus demands that the file is called as the name that it is for.
 pub(crate) fn path(dir: &Path, name: &Instance) -> PathBuf {
-    dir.join(format!("{}.service", name.bus_name()))
+    dir.join(format!("system-services/{}.service", name.bus_name()))
 }
 
-fn text(name: &Instance) -> String {
+fn policy_path(dir: &Path, name: &Instance) -> PathBuf {
+    dir.join(format!("system.d/{}.conf", name.bus_name()))
+}
+
+fn service(name: &Instance) -> String {
     // The bus asks systemd for the unit and never runs Exec, but wants one.
     format!(
         "# Written by \"meshctl enable {name}\", removed by \"meshctl disable {name}\".\n\
@@ -60,18 +81,31 @@ fn text(name: &Instance) -> String {
     )
 }
 
+fn policy(name: &Instance) -> String {
+    format!(
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n\
+         <!DOCTYPE busconfig PUBLIC \"-//freedesktop//DTD D-BUS Bus Configuration 1.0//EN\"\n  \
+         \"http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd\">\n\
+         <!-- Written by \"meshctl enable {name}\", removed by \"meshctl disable {name}\". -->\n\
+         <busconfig>\n  \
+         <policy context=\"default\">\n    <allow send_destination=\"{}\"/>\n  </policy>\n\
+         </busconfig>\n",
+        name.bus_name()
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn a_file_is_written_replaced_and_removed() {
+    fn the_files_are_written_replaced_and_removed() {
         let root = tempfile::tempdir().unwrap();
-        let dir = root.path().join("dbus-1/system-services");
+        let dir = root.path().join("dbus-1");
         let name = Instance::new("mesh0").unwrap();
         write(&dir, &name).unwrap();
         write(&dir, &name).unwrap();
-        let file = dir.join("org.meshnet1.mesh0.service");
+        let file = dir.join("system-services/org.meshnet1.mesh0.service");
         let text = fs::read_to_string(&file).unwrap();
         let lines: Vec<&str> = text.lines().skip(1).collect();
         let expected = [
@@ -83,8 +117,13 @@ mod tests {
         ];
         assert_eq!(lines, expected);
         assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o644);
-        assert_eq!(fs::read_dir(&dir).unwrap().count(), 1, "nothing else is left there");
+        let policy = fs::read_to_string(dir.join("system.d/org.meshnet1.mesh0.conf")).unwrap();
+        assert!(policy.contains("<allow send_destination=\"org.meshnet1.mesh0\"/>"), "{policy}");
+        for part in ["system-services", "system.d"] {
+            assert_eq!(fs::read_dir(dir.join(part)).unwrap().count(), 1, "nothing else is left in {part}");
+        }
         assert!(remove(&dir, &name).unwrap());
+        assert_eq!(fs::read_dir(dir.join("system.d")).unwrap().count(), 0);
         assert!(!remove(&dir, &name).unwrap());
     }
 }

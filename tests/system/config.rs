@@ -1,6 +1,5 @@
 //! Configuration files, as the Python tool wants them; ours reads the same.
 
-use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{Read as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -49,6 +48,19 @@ impl Config {
     /// # Errors
     /// If it cannot be written.
     pub fn write(&self, path: &Path) -> Result<()> {
+        File::options()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(path)?
+            .write_all(self.text().as_bytes())?;
+        Ok(())
+    }
+
+    /// Returns what the file holds, secrets included.
+    #[must_use]
+    pub fn text(&self) -> String {
         let mut text = format!(
             "[Interface]\nPrivateKey = {}\nAddress = {}\nMTU = {}\nTapName = {}\nMeshtasticConnect = {}\n",
             *self.private_key.to_base64(),
@@ -58,25 +70,29 @@ impl Config {
             self.connect
         );
         for line in &self.more {
-            writeln!(text, "{line}")?;
+            text.push_str(line);
+            text.push('\n');
         }
         for peer in &self.peers {
-            write!(text, "\n[Peer]\nPublicKey = {}\n", peer.public_key)?;
-            if let Some(key) = &peer.preshared_key {
-                writeln!(text, "PresharedKey = {}", *key.to_base64())?;
-            }
-            writeln!(text, "AllowedIPs = {}", peer.allowed_ips)?;
-            writeln!(text, "Endpoint = !{:08x}", peer.endpoint)?;
-            writeln!(text, "PeerMode = {}", if peer.symmetric { "SYMMETRIC" } else { "PKI" })?;
+            text.push_str(&peer.text());
         }
-        File::options()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(path)?
-            .write_all(text.as_bytes())?;
-        Ok(())
+        text
+    }
+}
+
+impl Peer {
+    /// Returns its section.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let secret = self.preshared_key.as_ref().map(|key| format!("PresharedKey = {}\n", *key.to_base64()));
+        format!(
+            "\n[Peer]\nPublicKey = {}\n{}AllowedIPs = {}\nEndpoint = !{:08x}\nPeerMode = {}\n",
+            self.public_key,
+            secret.unwrap_or_default(),
+            self.allowed_ips,
+            self.endpoint,
+            if self.symmetric { "SYMMETRIC" } else { "PKI" }
+        )
     }
 }
 

@@ -2,6 +2,8 @@
 //!
 //! A [`Lab`](lab::Lab) is two sites, each a [`Namespace`](namespace::Namespace) with a simulated radio and a daemon, ours or the Python
 //! tool, on one simulated air. Everything that a lab starts ends with it.
+//!
+//! A [`Machine`](machine::Machine) is more: a whole Debian with systemd, D-Bus and polkit, for what the packaged service does there.
 
 pub mod config;
 pub mod daemon;
@@ -9,7 +11,9 @@ pub mod eavesdrop;
 pub mod flow;
 pub mod interrupt;
 pub mod lab;
+pub mod machine;
 pub mod namespace;
+pub mod package;
 pub mod ping;
 pub mod process;
 pub mod programs;
@@ -18,4 +22,4 @@ pub mod radiosim;
 mod story;
 pub mod wait;
 
-pub use story::{base, can_make_namespaces, story, timed_story, workspace};
+pub use story::{base, booted_story, can_make_namespaces, story, timed_story, workspace};

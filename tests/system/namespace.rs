@@ -15,7 +15,7 @@ use anyhow::{Context as _, Result, anyhow, ensure};
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, setns, unshare};
 
-/// A network namespace and a mount namespace with an empty `/run`.
+/// A network namespace and a mount namespace, with an empty `/run` if it was made here.
 #[derive(Debug)]
 pub struct Namespace {
     net: OwnedFd,
@@ -40,6 +40,16 @@ impl Namespace {
             ensure!(up.success(), "ip link set lo up: {up}");
             Ok(Self { net: open("net")?, mnt: open("mnt")? })
         })
+    }
+
+    /// Returns the network namespace of a running process, with the mounts of this one.
+    ///
+    /// # Errors
+    /// If there is no such process, or it is not ours to look at.
+    pub fn network_of(process: u32) -> Result<Self> {
+        let path = format!("/proc/{process}/ns/net");
+        let net = File::open(&path).with_context(|| path)?.into();
+        Ok(Self { net, mnt: open("mnt")? })
     }
 
     /// Runs `f` in the namespace, on a thread of its own, and returns what it returns.

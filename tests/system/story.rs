@@ -8,6 +8,7 @@ use std::sync::OnceLock;
 use anyhow::{Context as _, Result, bail};
 use nix::sched::{CloneFlags, unshare};
 
+use crate::machine;
 use crate::process::show_logs;
 
 /// Runs a test that may share the machine with others of its kind.
@@ -17,7 +18,7 @@ use crate::process::show_logs;
 /// # Errors
 /// Whatever `tell` fails with.
 pub fn story(tell: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
-    run(false, tell)
+    run("stories", can_make_namespaces, false, tell)
 }
 
 /// Runs a test that measures time: while it runs, no other story does.
@@ -25,21 +26,35 @@ pub fn story(tell: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
 /// # Errors
 /// Whatever `tell` fails with.
 pub fn timed_story(tell: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
-    run(true, tell)
+    run("stories", can_make_namespaces, true, tell)
 }
 
-fn run(alone: bool, tell: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
+/// Runs a test that boots machines (see [`crate::machine`]), which takes root: anybody else skips it, as above.
+///
+/// # Errors
+/// Whatever `tell` fails with.
+pub fn booted_story(tell: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
+    run("service", machine::can_boot, false, tell)
+}
+
+/// Runs a story in a directory of its own below `place`, if `possible`.
+fn run(
+    place: &str,
+    possible: fn() -> Result<()>,
+    alone: bool,
+    tell: impl FnOnce(&Path) -> Result<()>,
+) -> Result<()> {
     let thread = std::thread::current();
     let name = thread.name().unwrap_or("main").replace("::", ".");
-    if let Err(error) = can_make_namespaces() {
+    if let Err(error) = possible() {
         if std::env::var_os("CI").is_some() {
             bail!("{name} would be skipped, and in CI nothing is: {error:#}");
         }
-        eprintln!("SKIPPED {name}: {error:#}; `cargo xtask test` runs it");
+        eprintln!("SKIPPED {name}: {error:#}; `cargo xtask test` as root runs it");
         return Ok(());
     }
     let _turn = turn(alone)?;
-    let dir = tempfile::Builder::new().prefix(&format!("{name}.")).tempdir_in(base("stories")?)?;
+    let dir = tempfile::Builder::new().prefix(&format!("{name}.")).tempdir_in(base(place)?)?;
     let told = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| tell(dir.path())));
     match told {
         Ok(Ok(())) => Ok(()),
