@@ -68,7 +68,7 @@ fn a_purge_leaves_what_the_administrator_wrote_and_nothing_else() -> Result<()> 
             "mesh0",
             "--address",
             "10.7.0.1/24",
-            "--connect",
+            "--radio",
             "tcp://127.0.0.1",
         ])?;
         machine.run(&["meshctl", "enable", "mesh0"])?;
