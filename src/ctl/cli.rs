@@ -38,7 +38,8 @@ pub(crate) struct Global {
     /// The network that is meant
     ///
     /// May be left out where there is one network only.
-    #[arg(long, short, global = true, value_name = "NAME", help_heading = HEADING,
+    // Its own id: a verb's own argument of the same id would take its place there.
+    #[arg(id = "global_network", long = "network", short = 'n', global = true, value_name = "NAME", help_heading = HEADING,
         add = ArgValueCandidates::new(completion::networks))]
     pub network: Option<Instance>,
 

@@ -83,7 +83,7 @@ impl<'b> Daemon<'b> {
     /// # Errors
     /// If there is no answer, or none that this program understands.
     pub(crate) async fn describe(&self) -> Result<Network, Error> {
-        self.understand(&*self.describe_raw().await?)
+        self.understand(&self.describe_raw().await?)
     }
 
     /// Reads a description of the schema that this program knows.

@@ -40,6 +40,9 @@ pub(crate) trait Manager {
     /// Returns the unit's object, which is loaded for it.
     fn load_unit(&self, unit: &str) -> zbus::Result<OwnedObjectPath>;
 
+    /// Asks for signals.
+    fn subscribe(&self) -> zbus::Result<()>;
+
     /// A job is over.
     #[zbus(signal)]
     fn job_removed(&self, id: u32, job: OwnedObjectPath, unit: String, result: String) -> zbus::Result<()>;
@@ -140,6 +143,8 @@ impl<'b> Units<'b> {
     ) -> Result<Option<String>, Error> {
         let removed = self.manager.receive_job_removed().await;
         let mut removed = removed.map_err(|error| bus::trouble(&error.into(), "systemd"))?;
+        // Whoever gives the order hears of its end even if this fails.
+        let _ = self.manager.subscribe().await;
         let unit = name.unit();
         let job: OwnedObjectPath = self.change(order.method(), &(unit.as_str(), "replace"), context).await?;
         let Some(wait) = wait else { return Ok(None) };

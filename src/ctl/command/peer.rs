@@ -1,18 +1,16 @@
 //! `meshctl peer add|set|remove|list`
 
-use std::fs::File;
-use std::io::{self, Read, Write as _};
-use std::os::fd::AsFd as _;
-use std::path::{Path, PathBuf};
+mod secret;
+
+use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum, ValueHint};
 use clap_complete::engine::ArgValueCandidates;
-use meshnet_bus::describe::{self, Network};
+use meshnet_bus::describe::{self, Network, SCHEMA};
 use meshnet_bus::settings::PeerSettings;
-use meshnet_proto::key::{PresharedKey, PublicKey};
+use meshnet_proto::key::PublicKey;
 use serde::Serialize;
-use zbus::wire::{DynamicDeserialize, DynamicType, OwnedFd, OwnedObjectPath};
-use zeroize::Zeroizing;
+use zbus::wire::{DynamicDeserialize, DynamicType, OwnedObjectPath};
 
 use super::OneNetwork;
 use crate::bus::{self, Bus};
@@ -158,7 +156,7 @@ impl Add {
             let daemon = Daemon::open(&bus, &OneNetwork::default(), context).await?;
             let body = (key.to_string(), settings);
             let _: OwnedObjectPath = order(&daemon, "AddPeer", &body, "cannot add the peer", context).await?;
-            Ok(Exit::Success)
+            changed(&daemon, &key, context)
         })
     }
 }
@@ -176,7 +174,7 @@ impl Set {
             let key = self.peer.key(&daemon).await?;
             let what = format!("cannot change peer {}", self.peer.peer);
             let () = order(&daemon, "SetPeer", &(key.to_string(), settings), &what, context).await?;
-            Ok(Exit::Success)
+            changed(&daemon, &key, context)
         })
     }
 }
@@ -189,7 +187,7 @@ impl Remove {
             let key = self.peer.key(&daemon).await?;
             let what = format!("cannot remove peer {}", self.peer.peer);
             let () = order(&daemon, "RemovePeer", &key.to_string(), &what, context).await?;
-            Ok(Exit::Success)
+            changed(&daemon, &key, context)
         })
     }
 }
@@ -224,6 +222,23 @@ impl OnePeer {
         }
         find::key(find::peer(&daemon.describe().await?, &self.peer)?)
     }
+}
+
+/// Says which peer was changed, to programs: people see that there was no error.
+fn changed(daemon: &Daemon<'_>, key: &PublicKey, context: &Context) -> Result<Exit, Error> {
+    if context.wants_json() {
+        let changed = Changed { schema: SCHEMA, network: daemon.name.as_str(), public_key: key.to_string() };
+        context.print_json(&changed)?;
+    }
+    Ok(Exit::Success)
+}
+
+/// What `--json` answers after a change.
+#[derive(Debug, Serialize)]
+struct Changed<'d> {
+    schema: u32,
+    network: &'d str,
+    public_key: String,
 }
 
 /// Calls a method of the network that changes something.
@@ -261,7 +276,7 @@ impl Settings {
             allowed_ips: some(self.allowed_ips),
             endpoints: some(self.endpoint),
             mode: self.mode.map(|mode| mode.as_str().to_owned()),
-            preshared_key: self.preshared_key_file.as_deref().map(secret).transpose()?,
+            preshared_key: self.preshared_key_file.as_deref().map(secret::pipe).transpose()?,
             radio_public_keys: some(self.radio_public_key),
             persist: self.volatile.then_some(false),
         })
@@ -275,53 +290,6 @@ impl Mode {
             Self::Symmetric => "SYMMETRIC",
         }
     }
-}
-
-/// Puts the preshared key of a file, or of stdin, into a pipe, for the daemon to read from.
-///
-/// The key is read here, not by the daemon from the file itself: it is checked before anybody is asked for a password, and the
-/// daemon never waits for a terminal.
-fn secret(file: &Path) -> Result<OwnedFd, Error> {
-    let named = if file.as_os_str() == "-" { Path::new("stdin") } else { file };
-    let failed = |error: io::Error| {
-        Error::failure("cannot read the preshared key").because(format!("{}: {error}", named.display()))
-    };
-    let mut text = Zeroizing::new([0; MAX_KEY_TEXT]);
-    let len = if file.as_os_str() == "-" {
-        // Not the standard library's own handle, whose buffer would keep the secret.
-        let stdin = io::stdin().as_fd().try_clone_to_owned().map_err(failed)?;
-        fill(File::from(stdin), &mut *text)
-    } else {
-        File::open(file).and_then(|file| fill(file, &mut *text))
-    };
-    let text = std::str::from_utf8(&text[..len.map_err(failed)?]).ok().map(str::trim);
-    let key: Option<PresharedKey> = text.and_then(|text| text.parse().ok());
-    let Some(key) = key else {
-        return Err(Error::usage(format!("{} holds no preshared key", named.display()))
-            .because("one line of base64 for 32 bytes is wanted")
-            .hint("\"meshctl genpsk\" makes one"));
-    };
-    let (reader, mut writer) = io::pipe().map_err(failed)?;
-    // It fits into any pipe, so that this never waits for the daemon.
-    writer.write_all(key.to_base64().as_bytes()).map_err(failed)?;
-    Ok(std::os::fd::OwnedFd::from(reader).into())
-}
-
-/// More than a key's 44 letters with white space around.
-const MAX_KEY_TEXT: usize = 256;
-
-/// Reads until the end or until the room is full.
-fn fill(mut input: impl Read, room: &mut [u8]) -> io::Result<usize> {
-    let mut len = 0;
-    while len < room.len() {
-        match input.read(&mut room[len..]) {
-            Ok(0) => break,
-            Ok(more) => len += more,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(len)
 }
 
 /// What `--json` answers: the part of a network's description.
@@ -354,38 +322,4 @@ fn table(peers: &[describe::Peer]) -> String {
         ]);
     }
     table.render()
-}
-
-#[cfg(test)]
-mod tests {
-    use std::os::fd::OwnedFd as StdFd;
-
-    use super::*;
-
-    const KEY: &str = "oIslLgzomGbnGd08R0sQ7z2FQfCgPIzij0X7zMVoZEA=";
-
-    fn read_back(content: &[u8]) -> Result<String, Error> {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("psk");
-        std::fs::write(&path, content).unwrap();
-        let mut text = String::new();
-        File::from(StdFd::from(secret(&path)?)).read_to_string(&mut text).unwrap();
-        Ok(text)
-    }
-
-    #[test]
-    fn a_preshared_key_goes_through_a_pipe_that_ends() {
-        for content in [KEY.to_owned(), format!("{KEY}\n"), format!("  {KEY}\r\n")] {
-            assert_eq!(read_back(content.as_bytes()).unwrap(), KEY);
-        }
-    }
-
-    #[test]
-    fn what_is_no_key_is_not_sent_and_not_shown() {
-        for content in [&b""[..], b"secret words", &[0xff; 44], &[b'A'; 10_000]] {
-            let error = read_back(content).unwrap_err();
-            assert_eq!(error.exit(), Exit::Usage);
-            assert!(!error.to_string().contains("words"), "{error}");
-        }
-    }
 }

@@ -191,8 +191,8 @@ impl Report {
         let sent = self.pings.iter().filter(|answer| answer.error.is_none()).count();
         let answered = self.answered();
         let mut text = format!("--- {} ---\n{sent} sent, {answered} answered", self.peer);
-        if sent > 0 {
-            text.push_str(&format!(", {} % lost", 100 * (sent - answered) / sent));
+        if let Some(lost) = (100 * (sent - answered)).checked_div(sent) {
+            text.push_str(&format!(", {lost} % lost"));
         }
         let unsent = self.pings.len() - sent;
         if unsent > 0 {

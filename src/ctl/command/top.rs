@@ -12,7 +12,6 @@ use meshnet_bus::names::Instance;
 use ratatui::DefaultTerminal;
 use ratatui::crossterm::event::{self, Event, KeyCode, KeyEventKind, KeyModifiers};
 use tokio::sync::mpsc;
-use tokio::time::MissedTickBehavior;
 
 use self::history::History;
 use self::view::View;
@@ -70,10 +69,15 @@ impl Top {
         context: &Context,
     ) -> Result<(), Error> {
         let mut keys = keys();
-        let mut clock = tokio::time::interval(Duration::from_secs(self.interval.into()));
-        clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        // The first tick comes at once; what is known is fresh.
-        clock.tick().await;
+        let interval = Duration::from_secs(self.interval.into());
+        let look = || {
+            Box::pin(async move {
+                tokio::time::sleep(interval).await;
+                daemon.describe().await
+            })
+        };
+        // Kept while keys come, so that neither holds up the other.
+        let mut next = look();
         let stop = runtime::stopped();
         tokio::pin!(stop);
         let mut state = State::new(daemon.name.clone());
@@ -81,7 +85,10 @@ impl Top {
         loop {
             screen.draw(&state.view(context.has_color()))?;
             tokio::select! {
-                _ = clock.tick() => state.add(daemon.describe().await),
+                answer = &mut next => {
+                    state.add(answer);
+                    next = look();
+                }
                 key = keys.recv() => match key {
                     Some(Key::Quit) | None => return Ok(()),
                     Some(Key::Redraw) => {}

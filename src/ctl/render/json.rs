@@ -31,7 +31,7 @@ fn indented(text: &str) -> String {
             '{' | '[' => {
                 out.push(c);
                 let close = if c == '{' { '}' } else { ']' };
-                while characters.next_if(|c| c.is_ascii_whitespace()).is_some() {}
+                while characters.next_if(char::is_ascii_whitespace).is_some() {}
                 if characters.next_if_eq(&close).is_some() {
                     out.push(close);
                 } else {

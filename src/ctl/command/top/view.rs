@@ -245,14 +245,14 @@ mod tests {
             color: true,
         };
         let expected = [
-            "mesh0  running  10.42.0.1/24  for 3 hours                                                             ↑↓ peers  q quits",
+            "mesh0  running  10.42.0.1/24  for 3 hours                                                              ↑↓ peers  q quits",
             "no link works",
             "",
             "LINK         STATE       RADIO      AIR THIS HOUR        BUSY  QUEUED AIR TAKEN",
-            "radio0       up          !d45b9db8  4.2 s of 36 s        13 %       2                                               ▄▁█",
+            "radio0       up          !d45b9db8  4.2 s of 36 s        13 %       2                                                ▄▁█",
             "",
             "PEER             STATE       PATH                 HEARD                RTT  LOSS   RECEIVED       SENT AIR TAKEN",
-            "cabin            established radio0 !a1b2c3d4     3 min ago          1.8 s   3 %       84 B    3.4 KiB              ▄▁█",
+            "cabin            established radio0 !a1b2c3d4     3 min ago          1.8 s   3 %       84 B    3.4 KiB               ▄▁█",
             "AwMDAwMDAwMD…    idle        -                    never                  -     -        0 B        0 B",
             "",
         ];

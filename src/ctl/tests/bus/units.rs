@@ -35,7 +35,7 @@ impl Manager {
     }
 
     fn list_units_by_patterns(&self, _states: Vec<String>, patterns: Vec<String>) -> Vec<Row> {
-        assert_eq!(patterns, ["meshnet@*.service"]);
+        assert_eq!(patterns.into_iter().collect::<Vec<_>>(), ["meshnet@*.service"]);
         let text = str::to_owned;
         vec![(
             text("meshnet@mesh0.service"),

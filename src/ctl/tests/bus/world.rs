@@ -10,7 +10,6 @@ use meshnet_bus::settings::Pong;
 use meshnet_proto::key::{PrivateKey, PublicKey};
 use meshnetd::control::{self, Change, Command as Order, Control, Handle, PeerChange};
 use meshnetd::service::authorizer::AllowAll;
-use meshnetd::service::log_control::Log;
 use meshnetd::service::{self, Served, Service};
 use tempfile::TempDir;
 use tokio::sync::mpsc;
@@ -141,7 +140,7 @@ impl Daemon {
     pub(crate) async fn start(bus: &Bus, name: &str) -> Self {
         let (handle, table, news) = core(name);
         let connection = bus.connect().await;
-        let served = service::serve(&connection, handle, Arc::new(AllowAll), LOG).await.unwrap();
+        let served = service::serve(&connection, handle, Arc::new(AllowAll)).await.unwrap();
         connection.request_name(format!("org.meshnet1.{name}")).await.unwrap();
         Self { table, news, _kept: Kept::Open { _served: served, _connection: connection } }
     }
@@ -150,7 +149,7 @@ impl Daemon {
     pub(crate) async fn start_guarded(bus: &Bus, name: &str) -> Self {
         let (handle, table, news) = core(name);
         let address = bus.address().parse().unwrap();
-        let service = service::start_at(address, &Instance::new(name).unwrap(), handle, LOG).await.unwrap();
+        let service = service::start_at(address, &Instance::new(name).unwrap(), handle).await.unwrap();
         Self { table, news, _kept: Kept::Guarded { _service: service } }
     }
 
@@ -160,8 +159,6 @@ impl Daemon {
         self.news.send(news).await.unwrap();
     }
 }
-
-const LOG: Log = Log { level: || "info".to_owned(), set_level: |_| Ok(()), target: "console" };
 
 fn core(name: &str) -> (Handle, Arc<Mutex<Table>>, mpsc::Sender<Vec<Change>>) {
     let (handle, control) = control::channel();
