@@ -4,7 +4,7 @@ use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
-use meshnet_system::{interrupt, machine, programs, workspace};
+use meshnet_system::{interrupt, machine, package, programs, workspace};
 
 use crate::{need, say};
 
@@ -83,27 +83,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
 fn steps() -> Vec<Step> {
     let mut doc = cargo(&["doc", "--workspace", "--no-deps"]);
     doc.env("RUSTDOCFLAGS", "-D warnings");
-    let stories = cargo(&[
-        "test",
-        "-p",
-        "meshnet-system",
-        "--lib",
-        "--test",
-        "stories",
-        "--",
-        "--test-threads",
-        STORIES_AT_ONCE,
-    ]);
-    let service = cargo(&[
-        "test",
-        "-p",
-        "meshnet-system",
-        "--test",
-        "service",
-        "--",
-        "--test-threads",
-        MACHINES_AT_ONCE,
-    ]);
+    let stories = system(&["--lib", "--test", "stories"], STORIES_AT_ONCE);
+    let mut service = system(&["--test", "service"], MACHINES_AT_ONCE);
+    service.env(package::DIR_VARIABLE, "target/deb");
     vec![
         Step { name: "format", title: "Formatting", commands: vec![cargo(&["fmt", "--all", "--check"])] },
         Step {
@@ -126,7 +108,11 @@ fn steps() -> Vec<Step> {
         Step {
             name: "service",
             title: "Service: the package under a booted systemd",
-            commands: vec![service],
+            commands: vec![
+                cargo(&["build", "--bins"]),
+                cargo(&["xtask", "deb", "--out", "target/deb"]),
+                service,
+            ],
         },
     ]
 }
@@ -154,6 +140,11 @@ impl Step {
         }
         Ok(true)
     }
+}
+
+/// The tests of `tests/system`, those of these targets.
+fn system(targets: &[&str], at_once: &str) -> Command {
+    cargo(&[&["test", "-p", "meshnet-system"], targets, &["--", "--test-threads", at_once]].concat())
 }
 
 fn cargo(arguments: &[&str]) -> Command {

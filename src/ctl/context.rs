@@ -49,11 +49,6 @@ impl Context {
         self.json.is_some()
     }
 
-    /// Whether stdout takes colour.
-    pub(crate) fn has_color(&self) -> bool {
-        self.stdout.color
-    }
-
     /// Whether long answers go through a pager.
     pub(crate) fn pages(&self) -> bool {
         self.pager

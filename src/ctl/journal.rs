@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 use meshnet_bus::names::Instance;
 
 /// How many lines tell the reason.
-const LINES: &str = "5";
+const LINES: &str = "10";
 
 /// The last lines of a unit's last start; empty if the journal has none that this user may read.
 pub(crate) fn last_lines(name: &Instance, invocation: Option<&str>) -> Vec<String> {
