@@ -59,11 +59,6 @@ impl Context {
         self.stdout.terminal
     }
 
-    /// Whether stdout takes colour.
-    pub(crate) fn has_color(&self) -> bool {
-        self.stdout.color
-    }
-
     /// Answers with a text that may be long: in a pager, on a terminal. Styles in it are taken out where none are wanted.
     ///
     /// # Errors
