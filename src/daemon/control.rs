@@ -146,7 +146,7 @@ impl Handle {
         self.changes.subscribe()
     }
 
-    /// Says how everything is, at most [`FRESH`] ago.
+    /// Says how everything is, at most a tenth of a second ago.
     ///
     /// # Errors
     /// `Failed` if the network is stopping, `Busy` if too many orders wait.

@@ -1,7 +1,7 @@
 //! The second wall: what the daemon never does, the kernel does not let it do.
 //!
 //! Without capabilities and under no_new_privs there is little to gain from a daemon that was taken over; with these filters
-//! there is less: no other program ([`calls`]), no file but its own ([`files`]). They bind the thread that raises them and
+//! there is less: no other program (`calls`), no file but its own (`files`). They bind the thread that raises them and
 //! those that it starts, for good. The service's unit says the same again from outside; here it holds wherever the daemon runs.
 //!
 //! Best effort: a kernel that lacks either leaves the first wall, which is whole without it.

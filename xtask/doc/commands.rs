@@ -13,6 +13,7 @@ use super::roff;
 
 // The program is a binary; its command line alone is compiled in here, so that the page says what it parses.
 #[allow(dead_code, reason = "what a parsed command line is for is the program's business")]
+#[allow(rustdoc::broken_intra_doc_links, reason = "help texts have brackets that are no links")]
 #[path = "../../src/radiosim/front/args.rs"]
 mod radiosim;
 
