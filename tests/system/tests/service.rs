@@ -3,6 +3,7 @@
 mod service {
     mod abuse;
     mod access;
+    mod bus;
     mod first_network;
     mod ground;
     mod journal;
