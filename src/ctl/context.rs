@@ -49,6 +49,11 @@ impl Context {
         self.json.is_some()
     }
 
+    /// Whether stdout takes colour.
+    pub(crate) fn has_color(&self) -> bool {
+        self.stdout.color
+    }
+
     /// Whether long answers go through a pager.
     pub(crate) fn pages(&self) -> bool {
         self.pager
