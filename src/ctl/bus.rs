@@ -172,7 +172,7 @@ impl Bus {
     /// # Errors
     /// If none is named and there are none, or several.
     pub(crate) async fn choose(&self, named: &OneNetwork, context: &Context) -> Result<Instance, Error> {
-        if let Some(name) = named.named(context)? {
+        if let Some(name) = named.named(context) {
             return Ok(name);
         }
         let networks = self.networks().await?;

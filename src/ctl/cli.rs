@@ -1,11 +1,14 @@
 //! The command line: what is parsed, what `--help` says and what the manual is made from, all in one.
 
+use std::ffi::OsString;
+
 use clap::{Args, CommandFactory as _, Parser, ValueEnum};
 use clap_complete::engine::ArgValueCandidates;
 use meshnet_bus::names::Instance;
 
 use crate::command::Command;
 use crate::completion;
+use crate::error::Error;
 use crate::exit::Exit;
 use crate::render::style;
 
@@ -74,6 +77,22 @@ pub(crate) struct Global {
 
 /// Where help lists the global options.
 const HEADING: &str = "Global options";
+
+/// Sees to it that no two networks are named, by a verb's own argument and by `-n`.
+pub(crate) fn check_networks(words: Vec<OsString>) -> Result<(), Error> {
+    let Ok(matches) = command().try_get_matches_from(words) else { return Ok(()) };
+    let mut verb = &matches;
+    while let Some((_, inner)) = verb.subcommand() {
+        verb = inner;
+    }
+    let named = |id| verb.try_get_one::<Instance>(id).ok().flatten();
+    match (named("network"), named("global_network")) {
+        (Some(here), Some(there)) if here != there => {
+            Err(Error::usage(format!("two networks are named: {here} and, with -n, {there}")))
+        }
+        _ => Ok(()),
+    }
+}
 
 /// The form of an answer in JSON.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

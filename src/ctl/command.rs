@@ -117,18 +117,10 @@ pub(crate) struct OneNetwork {
 }
 
 impl OneNetwork {
-    /// The one that the command line names, if it does: here or with `-n`.
-    ///
-    /// # Errors
-    /// If it names two.
-    pub(crate) fn named(&self, context: &Context) -> Result<Option<Instance>, Error> {
-        match (&self.network, &context.network) {
-            (Some(here), Some(there)) if here != there => {
-                Err(Error::usage(format!("two networks are named: {here} and, with -n, {there}")))
-            }
-            (Some(name), _) | (None, Some(name)) => Ok(Some(name.clone())),
-            (None, None) => Ok(None),
-        }
+    /// The one that the command line names, if it does: here or with `-n`, which [`crate::cli::check_networks`] has
+    /// found to be the same.
+    pub(crate) fn named(&self, context: &Context) -> Option<Instance> {
+        self.network.as_ref().or(context.network.as_ref()).cloned()
     }
 }
 

@@ -36,7 +36,7 @@ impl<'b> Daemon<'b> {
         context: &Context,
     ) -> Result<Daemon<'b>, Error> {
         let running = bus.running().await?;
-        let name = match (named.named(context)?, running.as_slice()) {
+        let name = match (named.named(context), running.as_slice()) {
             (Some(name), running) => {
                 if !running.contains(&name) {
                     bus.require_running(&name).await?;

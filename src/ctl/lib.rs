@@ -46,8 +46,12 @@ pub fn main() -> ExitCode {
     if let Some(done) = command::key(&words) {
         return finish(done, &Context::plain());
     }
-    let arguments = cli::Arguments::parse_from(words);
+    let arguments = cli::Arguments::parse_from(&words);
     let context = Context::new(&arguments.global);
+    // Before anything is opened or asked.
+    if let Err(error) = cli::check_networks(words) {
+        return finish(Err(error), &context);
+    }
     finish(arguments.command.unwrap_or_default().run(&context), &context)
 }
 

@@ -127,7 +127,7 @@ impl Doctor {
                 .map(|name| (name, Presence { configured: true, ..Presence::default() }))
                 .collect(),
         };
-        let wanted = self.network.named(context)?;
+        let wanted = self.network.named(context);
         if let Some(wanted) = &wanted
             && !networks.contains_key(wanted)
         {

@@ -159,7 +159,7 @@ async fn find(
     context: &Context,
 ) -> Result<Ours, Error> {
     let host = Host::look(directory).await;
-    let name = match named.named(context)? {
+    let name = match named.named(context) {
         Some(name) => name,
         None => match host.networks().await?.as_slice() {
             [only] => only.clone(),

@@ -43,7 +43,7 @@ pub(crate) struct Logs {
 impl Logs {
     /// Becomes journalctl.
     pub(crate) fn run(self, context: &Context) -> Result<Exit, Error> {
-        let unit = match self.network.named(context)? {
+        let unit = match self.network.named(context) {
             Some(name) => {
                 runtime::block_on(require_known(&name))?;
                 name.unit()

@@ -46,7 +46,7 @@ impl Monitor {
     }
 
     async fn follow(&self, context: &Context) -> Result<Exit, Error> {
-        let wanted = self.network.named(context)?;
+        let wanted = self.network.named(context);
         let bus = Bus::connect().await?;
         // One stream for everything, so that what happened first is told first.
         let mut messages = MessageStream::from(bus.connection());

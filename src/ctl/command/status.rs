@@ -50,7 +50,7 @@ struct One<'r> {
 impl Status {
     /// Answers.
     pub(crate) fn run(self, context: &Context) -> Result<Exit, Error> {
-        let named = self.network.named(context)?;
+        let named = self.network.named(context);
         let networks = runtime::block_on(ask(named.as_ref()))?;
         let running = networks.iter().all(|(row, _)| row.presence.running);
         if context.wants_json() {
