@@ -107,10 +107,10 @@ fn steps() -> Vec<Step> {
         },
         Step {
             name: "service",
-            title: "Service: the package under a booted systemd",
+            title: "Service: the packages, lint included, under a booted systemd",
             commands: vec![
                 cargo(&["build", "--bins"]),
-                cargo(&["xtask", "deb", "--out", "target/deb"]),
+                cargo(&["xtask", "deb", "--lint", "--out", "target/deb"]),
                 service,
             ],
         },

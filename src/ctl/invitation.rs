@@ -1,6 +1,8 @@
 //! A peer's public data as one line, for people to pass on: pasted, read out, or as a QR code.
 //!
-//!     meshnet:1,key=kXeyMnjL8PPRfDbyrMm1XpyF-HsiClOG7DcNZj4g4zc,ip=10.42.0.1/24,radio=d45b9db8,name=west,for=10.42.0.2,sum=5a17
+//! ```text
+//! meshnet:1,key=kXeyMnjL8PPRfDbyrMm1XpyF-HsiClOG7DcNZj4g4zc,ip=10.42.0.1/24,radio=d45b9db8,name=west,for=10.42.0.2,sum=5a17
+//! ```
 //!
 //! After the version, fields in this order, separated by commas; none of the characters means anything to a shell. A key is
 //! base64 as in URLs, without padding. `ip` (an address with its network's prefix length), `radio` and `for` may be there several

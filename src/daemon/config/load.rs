@@ -171,6 +171,10 @@ fn read(path: &Path, longest: u64) -> Result<(Zeroizing<Vec<u8>>, Metadata), Wro
     let io = |error: std::io::Error| {
         let mend = match error.kind() {
             std::io::ErrorKind::PermissionDenied => files::denied(path),
+            std::io::ErrorKind::NotFound => {
+                let make = "\"meshctl init\" makes a configuration, \"meshctl genkey\" a key";
+                return (format!("cannot be read: {error}"), make.to_owned());
+            }
             _ => None,
         };
         match mend {

@@ -300,7 +300,7 @@ async fn a_driver_that_waits_for_its_radio_stops_too() {
     let mut host = Host::start(0, Connect::Serial { path });
     host.link.status.wait_for(|status| status.state == "down").await.unwrap();
     drop(host.link);
-    assert!(timeout(PATIENCE, host.from_link.recv()).await.expect("the driver ends").is_none());
+    while timeout(PATIENCE, host.from_link.recv()).await.expect("the driver ends").is_some() {}
 }
 
 /// What was logged on this thread, where the test's runtime runs everything.

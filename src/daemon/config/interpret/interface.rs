@@ -106,7 +106,8 @@ fn key(entries: &Entries<'_, '_>, line: u32, given: Given<'_>, findings: &mut Fi
             None
         }
         (None, None) => {
-            let right = "PrivateKey = (what \"meshctl genkey\" writes), or PrivateKeyFile = PATH";
+            let right =
+                "PrivateKey = (what \"meshctl genkey\" writes), PrivateKeyFile = PATH, or a credential";
             findings.error(line, "PrivateKey", "missing in [Interface]", right);
             None
         }
