@@ -37,8 +37,8 @@ pub(crate) struct Ping {
     /// How many pings
     #[arg(long, short, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=1000))]
     count: u32,
-    /// Bytes of data in each
-    #[arg(long, short, value_name = "BYTES", default_value_t = 8, value_parser = clap::value_parser!(u16).range(0..=1400))]
+    /// Bytes of data in each; 16 of them tell our pings from the host's own
+    #[arg(long, short, value_name = "BYTES", default_value_t = 16, value_parser = clap::value_parser!(u16).range(16..=1200))]
     size: u16,
     /// Seconds from an answer, or its absence, to the next ping
     #[arg(long, short, value_name = "SECONDS", default_value_t = 1, value_parser = clap::value_parser!(u32).range(0..=86_400))]

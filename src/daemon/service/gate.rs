@@ -35,8 +35,9 @@ pub const CALLS_PER_CALLER: usize = 64;
 pub const RATE: f64 = 200.0;
 /// How many it may make at once.
 pub const BURST: f64 = 400.0;
-/// How many refusals may wait to be written.
-pub const REFUSALS: usize = 64;
+/// How many refusals may wait to be written, of some hundred bytes each. dbus-daemon lets a caller have 128 calls without an
+/// answer, so that no single one makes another's, or its own, get lost.
+pub const REFUSALS: usize = 1024;
 /// How many callers' rates are known at a time.
 const CALLERS: usize = 1024;
 /// After how long a call whose reply was never seen is forgotten; nothing takes as long.
