@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result, ensure};
 use meshnet_system::machine::{Bus, Machine, link};
 use meshnet_system::package::package;
 use meshnet_system::wait::wait_for;
-use meshnet_system::{base, booted_story};
+use meshnet_system::{base, booted_story, workspace};
 use serde_json::Value;
 
 /// How soon whatever the radios have to do is done.
@@ -24,8 +24,20 @@ fn from_nothing_to_a_network_by_what_the_readme_says() -> Result<()> {
         std::fs::write(dir.join(format!("{name}.log")), &typed.0)?;
         told?;
         std::fs::write(base("")?.join(format!("{name}.txt")), &typed.0)?;
+        let readme = std::fs::read_to_string(workspace().join("README.md"))?;
+        let shown = what_is_typed(&readme);
+        for line in what_is_typed(&typed.0) {
+            ensure!(shown.contains(&line), "README.md does not show what was typed: {line}");
+        }
         Ok(())
     })
+}
+
+/// The lines at the hosts' prompts. Keys differ each time, so what one exchange of lines holds is left out.
+fn what_is_typed(text: &str) -> Vec<String> {
+    let prompt = |line: &&str| line.starts_with("cabin# ") || line.starts_with("summit# ");
+    let typed = text.lines().map(str::trim).filter(prompt);
+    typed.map(|line| line.split("meshnet:1,").next().unwrap_or(line).to_owned()).collect()
 }
 
 fn tell(dir: &Path, typed: &mut Transcript) -> Result<()> {

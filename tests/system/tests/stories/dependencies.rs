@@ -46,7 +46,11 @@ fn our_crates_use_each_other_only_as_the_architecture_says() -> Result<()> {
         ("meshnet-bus", &[]),
         ("meshnetd", &["meshnet-proto", "meshnet-bus"]),
         ("meshctl", &["meshnet-proto", "meshnet-bus"]),
-        ("xtask", &["meshnet-proto", "meshnet-bus", "meshnetd", "meshctl", "meshnet-system"]),
+        // Their command lines and interfaces are what it writes down.
+        (
+            "xtask",
+            &["meshnet-proto", "meshnet-bus", "meshnet-radiosim", "meshnetd", "meshctl", "meshnet-system"],
+        ),
     ];
     let ours = [
         "meshnet-proto",
