@@ -4,6 +4,7 @@ mod service {
     mod abuse;
     mod access;
     mod bus;
+    mod client;
     mod first_network;
     mod ground;
     mod journal;

@@ -5,11 +5,11 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use meshnet_system::booted_story;
 use meshnet_system::flow::{self, Background};
 use meshnet_system::machine::{Bus, Machine};
 use meshnet_system::package::{earlier, package};
 use meshnet_system::wait::wait_for;
+use meshnet_system::{booted_story, workspace};
 
 use super::ground::{CONFIG, Pair, Station, UNIT};
 
@@ -39,6 +39,18 @@ fn an_upgrade_runs_the_new_program_and_keeps_interface_and_tcp_connections() -> 
         transfer.finish()?;
         ensure!(west.interface_index()? == interface, "on the interface that was there");
         ensure!(west.machine.run(&["cat", CONFIG])? == west.config.text());
+        Ok(())
+    })
+}
+
+#[test]
+fn the_packages_own_test_passes() -> Result<()> {
+    booted_story(|dir| {
+        let machine = Machine::boot("lone", dir, Bus::Daemon)?;
+        machine.install(&[package("meshnet")?, package("meshnet-radiosim")?])?;
+        machine.push(&workspace().join("packaging/debian/tests/bus"), "/root/bus")?;
+        let said = machine.command(&["sh", "/root/bus"]).succeed()?;
+        ensure!(said.contains("A restart keeps the interface"), "{said}");
         Ok(())
     })
 }
