@@ -50,8 +50,8 @@ pub struct PeerChange {
     pub preshared_key: Option<PresharedKey>,
     /// The public keys of its radios, one for each endpoint.
     pub radio_public_keys: Option<Vec<[u8; 32]>>,
-    /// Whether the change outlives the daemon.
-    pub persist: bool,
+    /// Whether it outlives the daemon; a peer that is added does unless this says otherwise.
+    pub persist: Option<bool>,
 }
 
 /// The place for an answer.

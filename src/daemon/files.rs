@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use nix::unistd::{self, AccessFlags, Gid, Group, Uid, User};
+use zeroize::Zeroizing;
 
 /// The longest state file that is read: some hundred bytes for each peer.
 const MAX_STATE_LEN: u64 = 4 << 20;
@@ -155,13 +156,15 @@ fn beside(path: &Path, suffix: &str) -> PathBuf {
 ///
 /// # Errors
 /// If it cannot be read, or is far too long to be one.
-pub fn read_state(path: &Path) -> io::Result<Option<Vec<u8>>> {
+pub fn read_state(path: &Path) -> io::Result<Option<Zeroizing<Vec<u8>>>> {
     let file = match File::open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(error),
     };
-    let mut text = Vec::new();
+    // At once in its final size, for it may hold keys: a buffer that grows leaves copies behind.
+    let len = file.metadata()?.len().min(MAX_STATE_LEN) + 1;
+    let mut text = Zeroizing::new(Vec::with_capacity(usize::try_from(len).unwrap_or_default()));
     file.take(MAX_STATE_LEN + 1).read_to_end(&mut text)?;
     if text.len() as u64 > MAX_STATE_LEN {
         return Err(io::Error::other(format!("longer than {MAX_STATE_LEN} bytes")));
@@ -182,7 +185,7 @@ mod tests {
         fs::write(beside(&path, ".new"), "left by a daemon that was killed").unwrap();
         replace(&path, b"one", true).unwrap();
         replace(&path, b"two", false).unwrap();
-        assert_eq!(read_state(&path).unwrap().unwrap(), b"two");
+        assert_eq!(*read_state(&path).unwrap().unwrap(), b"two");
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
     }
@@ -214,7 +217,7 @@ mod tests {
         replace(&path, b"one", true).unwrap();
         fs::create_dir(beside(&path, ".new")).unwrap();
         assert!(replace(&path, b"two", true).is_err());
-        assert_eq!(read_state(&path).unwrap().unwrap(), b"one");
+        assert_eq!(*read_state(&path).unwrap().unwrap(), b"one");
     }
 
     #[test]

@@ -89,8 +89,10 @@ pub struct Instance {
     links: Links,
     from_links: mpsc::Receiver<FromLink>,
     interface: Interface,
-    /// What the interface is, as far as we made it so.
-    settings: Settings,
+    /// What the interface is, unless the kernel refused to make it so.
+    settings: Option<Settings>,
+    /// A handshake message was sent since clients were last told to look.
+    handshaking: bool,
     interface_events: mpsc::Receiver<InterfaceEvent>,
     store: Store,
     status_path: PathBuf,
@@ -180,7 +182,8 @@ impl Instance {
             links,
             from_links,
             interface,
-            settings,
+            settings: Some(settings),
+            handshaking: false,
             interface_events,
             store,
             status_path,
@@ -304,6 +307,9 @@ impl Instance {
                 break;
             }
             may_send = self.store.save(&mut self.node, now);
+        }
+        if std::mem::take(&mut self.handshaking) {
+            self.control.tell(Change::Network);
         }
         while let Some(event) = self.node.poll_event() {
             self.handle_event(&event, now);

@@ -182,7 +182,10 @@ async fn serve(
             request = requests.recv() => {
                 let Some(Configure { settings, done }) = request else { return };
                 let applied = apply::apply(handle, index, &settings).await;
-                current = Some(settings);
+                // Somebody who asked for what cannot be must not keep the interface from coming up again as it was.
+                if applied.is_ok() {
+                    current = Some(settings);
+                }
                 // Who asked may have stopped waiting.
                 let _ = done.send(applied);
             }

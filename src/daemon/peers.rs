@@ -74,7 +74,7 @@ impl Roster {
         let text = files::read_state(&path)
             .with_context(|| format!("cannot read the peers in {}", path.display()))?;
         let mut added = Vec::new();
-        if let Some(text) = text.map(Zeroizing::new) {
+        if let Some(text) = text {
             let name = path.display().to_string();
             let text = std::str::from_utf8(&text).with_context(|| format!("{name} is no text"))?;
             added = config::parse_peers(&name, text).map_err(|findings| {
@@ -99,8 +99,8 @@ impl Roster {
                     warn!(
                         public_key = %added.peer.core.public_key,
                         line = member.peer.line,
-                        "a peer that was added over the bus has the key, an address or an endpoint of one in the \
-                         configuration file, which wins"
+                        "a peer that was added over the bus has the key, an address or an endpoint of another, which was \
+                         there before or is in the configuration file, and wins"
                     );
                     shadowed.push(added.clone());
                 }
@@ -135,6 +135,8 @@ impl Roster {
     pub fn with(&self, added: Member) -> Self {
         let mut roster = self.clone();
         let key = added.peer.core.public_key;
+        // What stepped back under this key is replaced as well: the file holds each key once.
+        roster.shadowed.retain(|member| member.peer.core.public_key != key);
         match roster.members.iter_mut().find(|member| member.peer.core.public_key == key) {
             Some(member) => *member = added,
             None => roster.members.push(added),
@@ -147,6 +149,7 @@ impl Roster {
     pub fn without(&self, key: &PublicKey) -> Self {
         let mut roster = self.clone();
         roster.members.retain(|member| member.peer.core.public_key != *key);
+        roster.shadowed.retain(|member| member.peer.core.public_key != *key);
         roster
     }
 
@@ -258,6 +261,31 @@ mod tests {
         let next = Roster::load(path, &[peer(9)]).unwrap();
         assert_eq!(keys(&next), [9, 10]);
         assert_eq!(next.members()[1].origin, Origin::Bus);
+    }
+
+    #[test]
+    fn whatever_was_added_after_a_peer_was_shadowed_can_be_read_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("mesh0.peers");
+        let roster = Roster::load(path.clone(), &[]).unwrap().with(lasting(10));
+        let reinstalled = Peer {
+            core: PeerConfig { public_key: PublicKey::from_bytes([9; 32]), ..peer(10).core },
+            ..peer(9)
+        };
+        let shadowed = roster.reconfigured(std::slice::from_ref(&reinstalled));
+        assert_eq!(keys(&shadowed), [9]);
+
+        let mut moved = lasting(10);
+        moved.peer.core.allowed_ips = vec!["10.0.0.20/32".parse().unwrap()];
+        moved.peer.core.endpoints = vec![LinkAddr::radio(20)];
+        let again = shadowed.with(moved);
+        again.save().unwrap();
+        assert_eq!(keys(&Roster::load(path.clone(), std::slice::from_ref(&reinstalled)).unwrap()), [9, 10]);
+
+        let mut other = lasting(11);
+        other.peer.core.endpoints = vec![LinkAddr::radio(10)];
+        shadowed.with(other).save().unwrap();
+        assert_eq!(keys(&Roster::load(path, &[reinstalled]).unwrap()), [9]);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use meshnet_bus::settings::Pong;
 use meshnet_proto::PingError;
 use meshnet_proto::config::{PeerConfig, PeerMode};
 use meshnet_proto::key::PublicKey;
-use meshnet_proto::link::LinkAddr;
+use meshnet_proto::link::{LinkAddr, LinkId};
 use tokio::sync::oneshot;
 use tracing::info;
 
@@ -73,15 +73,14 @@ impl Instance {
             mode: PeerMode::Pki,
         };
         let blank = Peer { name: None, line: 0, core, contacts: Vec::new() };
-        let added = changed(&blank, change)?;
+        let added = changed(&Member { peer: blank, origin: Origin::Bus }, change)?;
         self.replace(self.roster.with(added)).await?;
         info!(peer = self.roster.name(&key), "peer is added over the bus");
         Ok(())
     }
 
     async fn set_peer(&mut self, key: PublicKey, change: PeerChange) -> Result<(), Error> {
-        let before = &self.of_bus(&key)?.peer;
-        let member = changed(before, change)?;
+        let member = changed(self.of_bus(&key)?, change)?;
         self.replace(self.roster.with(member)).await?;
         info!(peer = self.roster.name(&key), "peer is changed over the bus");
         self.control.tell(Change::PeerChanged(key));
@@ -161,6 +160,9 @@ impl Instance {
         let now = Instant::now();
         if let Some(key) = key {
             self.known(&key)?;
+            if self.path_of(&key, now).is_none() {
+                return Err(Error::LinkDown("no link reaches the peer at present".to_owned()));
+            }
             return self.node.rekey(&key, now).map_err(|error| Error::NotSupported(error.to_string()));
         }
         let keys: Vec<_> = self.roster.members().iter().map(|member| member.peer.core.public_key).collect();
@@ -173,9 +175,8 @@ impl Instance {
 
     fn ping(&mut self, key: &PublicKey, bytes: u16, patience: Option<Duration>, reply: Reply<Pong>) {
         let floor = self.node.ping_floor(key, bytes).unwrap_or_default();
-        let sent = self
-            .known(key)
-            .map(|_| ())
+        let affordable = self.known(key).map(|_| ()).and_then(|()| self.affords(key, floor / 2));
+        let sent = affordable
             .and_then(|()| self.node.ping(key, bytes, Instant::now()).map_err(|error| ping_error(&error)));
         let token = match sent {
             Ok(token) => token,
@@ -198,6 +199,27 @@ impl Instance {
             let late = || Error::Timeout("the peer did not answer in time".to_owned());
             let _ = reply.send(rtt.map(pong).ok_or_else(late));
         });
+    }
+
+    /// The link that a peer is reached through.
+    fn path_of(&self, key: &PublicKey, now: Instant) -> Option<LinkId> {
+        let snapshot = self.node.snapshot(now);
+        let peer = snapshot.peers.iter().find(|peer| peer.public_key == *key)?;
+        peer.endpoint.map(|(link, _)| link)
+    }
+
+    /// Whether the hour leaves this much air on the peer's path.
+    fn affords(&self, key: &PublicKey, air: Duration) -> Result<(), Error> {
+        let now = Instant::now();
+        let path = self.path_of(key, now);
+        let snapshot = self.node.snapshot(now);
+        let link = snapshot.links.iter().find(|link| Some(link.link) == path);
+        match link.and_then(|link| link.airtime_left) {
+            Some(left) if left < air => Err(Error::AirtimeExhausted(
+                "the hour's airtime is spent: what is left is for handshakes".to_owned(),
+            )),
+            _ => Ok(()),
+        }
     }
 
     /// Takes what became of an echo.
@@ -223,9 +245,9 @@ fn ping_error(error: &PingError) -> Error {
 }
 
 /// Returns the peer after a change.
-fn changed(before: &Peer, change: PeerChange) -> Result<Member, Error> {
+fn changed(before: &Member, change: PeerChange) -> Result<Member, Error> {
     let PeerChange { name, allowed_ips, endpoints, mode, preshared_key, radio_public_keys, persist } = change;
-    let mut peer = before.clone();
+    let Member { mut peer, origin } = before.clone();
     if let Some(name) = name {
         let checked = |name: &str| {
             config::check_name(name).map_err(|(what, right)| Error::InvalidArgs(format!("{what}: {right}")))
@@ -258,7 +280,11 @@ fn changed(before: &Peer, change: PeerChange) -> Result<Member, Error> {
     if peer.core.mode == PeerMode::Symmetric && peer.core.preshared_key.is_none() {
         return Err(Error::InvalidArgs("SYMMETRIC takes a preshared key".to_owned()));
     }
-    let origin = if persist { Origin::Bus } else { Origin::BusVolatile };
+    let origin = match persist {
+        Some(true) => Origin::Bus,
+        Some(false) => Origin::BusVolatile,
+        None => origin,
+    };
     Ok(Member { peer, origin })
 }
 

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use anyhow::{Context as _, bail};
-use meshnet_proto::link::{LinkEvent, LinkId, Refusal, Transmit};
+use meshnet_proto::link::{Class, LinkEvent, LinkId, Refusal, Transmit};
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, watch};
 use tracing::{debug, trace};
@@ -76,9 +76,9 @@ impl Links {
         Ok(())
     }
 
-    /// Stops a driver; the caller tells the core.
-    pub(super) fn stop(&mut self, id: LinkId) {
-        self.running.remove(&id);
+    /// Stops a driver; the caller tells the core. Returns whether the link worked.
+    pub(super) fn stop(&mut self, id: LinkId) -> bool {
+        self.running.remove(&id).is_some_and(|running| running.up)
     }
 
     /// What runs, by number.
@@ -135,6 +135,12 @@ impl Instance {
             trace!(link = id.0, "a driver that was stopped");
             return;
         };
+        // A driver's word that there is something to see may not have found room before this one.
+        let seen = Told::of(&running.link.status.borrow());
+        if running.told != seen {
+            running.told = seen;
+            self.control.tell(Change::LinkChanged(running.spec.name.clone()));
+        }
         match message.what {
             Incoming::Event(event) => {
                 let up = match &event {
@@ -156,14 +162,7 @@ impl Instance {
                 trace!(link = running.spec.name, %from, bytes = payload.len(), "datagram");
                 self.node.handle_datagram(id, from, &payload, now);
             }
-            Incoming::Changed => {
-                let seen = Told::of(&running.link.status.borrow());
-                if running.told != seen {
-                    running.told = seen;
-                    self.control.tell(Change::LinkChanged(running.spec.name.clone()));
-                }
-                self.note_change();
-            }
+            Incoming::Changed => self.note_change(),
         }
     }
 
@@ -173,6 +172,8 @@ impl Instance {
         let (link, token) = (transmit.link, transmit.token);
         let (to, bytes, class) = (transmit.to, transmit.payload.len(), transmit.class);
         trace!(link = self.links.name(link), %to, bytes, ?class, token, "datagram to be sent");
+        // A handshake begins, or goes on: some peer's state may be another.
+        self.handshaking |= class == Class::Handshake;
         let Some(running) = self.links.running.get(&link) else {
             bail!("the core sends to link {}, which there is not", link.0);
         };

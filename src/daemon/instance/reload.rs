@@ -26,6 +26,9 @@ impl Instance {
         self.reload_failure = outcome.as_ref().err().map(Error::message);
         match &self.reload_failure {
             None => info!(interface = self.config.tap_name, "the configuration is read again"),
+            Some(failure) if matches!(outcome, Err(Error::Failed(_))) => {
+                error!("the configuration is read again, but not all of it is in force: {failure}");
+            }
             Some(failure) => {
                 error!(message_id = catalog::RELOAD_REFUSED, "the configuration stays as it is: {failure}");
             }
@@ -68,7 +71,9 @@ impl Instance {
         let gone: Vec<_> = gone.map(|(id, spec)| (id, spec.name.clone())).collect();
         for (id, name) in gone {
             info!(link = name, "link is removed, or set up anew");
-            self.links.stop(id);
+            if self.links.stop(id) {
+                self.control.tell(Change::LinkDown(name));
+            }
             self.node.remove_link(id, now);
         }
         for spec in &config.links {
@@ -151,12 +156,14 @@ impl Instance {
         let allowed = self.roster.members().iter().flat_map(|member| member.peer.core.allowed_ips.iter());
         let mac = meshnet_proto::mac_of(&self.public_key);
         let settings = Settings::new(mac, self.config.mtu, self.config.addresses.clone(), allowed.copied());
-        if settings == self.settings {
+        if self.settings.as_ref() == Some(&settings) {
             return Ok(());
         }
+        // If it is refused half of it may be in force: whatever is wanted next is to be put in place anew.
+        self.settings = None;
         let done = self.interface.reconfigure(settings.clone()).await;
         done.map_err(|error| Error::Failed(format!("the kernel did not take it: {error:#}")))?;
-        self.settings = settings;
+        self.settings = Some(settings);
         Ok(())
     }
 }

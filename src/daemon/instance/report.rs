@@ -17,6 +17,7 @@ impl Instance {
         match event {
             Event::PeerUp { peer } => self.control.tell(Change::PeerUp(*peer)),
             Event::PeerDown { peer } => self.control.tell(Change::PeerDown(*peer)),
+            Event::HandshakeTimedOut { peer, .. } => self.control.tell(Change::PeerChanged(*peer)),
             Event::PathChanged { peer, .. } => self.control.tell(Change::PathChanged(*peer)),
             Event::PingAnswered { token, rtt } => self.ponged(*token, Some(*rtt)),
             Event::PingLost { token } => self.ponged(*token, None),

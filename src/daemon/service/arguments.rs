@@ -48,7 +48,7 @@ pub(super) async fn peer_change(settings: PeerSettings) -> Result<PeerChange, Er
         Some(fd) => Some(secret::read(fd.into()).await?),
         None => None,
     };
-    let persist = settings.persist.unwrap_or(true);
+    let persist = settings.persist;
     Ok(PeerChange { name, allowed_ips, endpoints, mode, preshared_key, radio_public_keys, persist })
 }
 

@@ -123,7 +123,7 @@ fn bob() -> PeerChange {
         endpoints: Some(vec![LinkAddr::radio(0xb0b)]),
         mode: Some(PeerMode::Symmetric),
         preshared_key: Some(PresharedKey::from_bytes([7; 32])),
-        persist: true,
+        persist: Some(true),
         ..PeerChange::default()
     }
 }
@@ -187,7 +187,7 @@ fn a_peer_added_until_the_end_is_in_no_file() -> Result<()> {
     site(|site| {
         site.write(&[0], "")?;
         site.run(|handle| async move {
-            let passing = PeerChange { persist: false, ..bob() };
+            let passing = PeerChange { persist: Some(false), ..bob() };
             handle.order(|reply| Command::AddPeer(key(5), passing, reply)).await?;
             assert_eq!(handle.describe().await?.peers[1].origin, "bus-volatile");
             Ok(())

@@ -132,13 +132,13 @@ async fn orders_reach_the_core_as_values() {
     assert_eq!(path, peer_path(key(3).as_bytes()));
     let orders = fake.orders();
     assert!(orders[0].starts_with(&format!("add {} ", key(3))), "{orders:?}");
-    assert!(orders[0].contains("[10.42.0.3/32]") && orders[0].contains("persist: true"), "{orders:?}");
+    assert!(orders[0].contains("[10.42.0.3/32]") && orders[0].contains("persist: None"), "{orders:?}");
 
     let change = PeerSettings { name: Some(String::new()), persist: Some(false), ..PeerSettings::default() };
     proxy.set_peer(&key(3).to_string(), change).await.unwrap();
     let orders = fake.orders();
     assert!(orders[0].contains("name: Some(\"\"), allowed_ips: None"), "{orders:?}");
-    assert!(orders[0].contains("persist: false"), "{orders:?}");
+    assert!(orders[0].contains("persist: Some(false)"), "{orders:?}");
 
     proxy.remove_peer(&key(3).to_string()).await.unwrap();
     proxy.rekey("").await.unwrap();
