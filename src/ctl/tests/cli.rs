@@ -217,6 +217,31 @@ fn a_preshared_key_is_made_once_and_is_the_same_at_both_ends() {
 }
 
 #[test]
+fn joining_again_answers_with_the_key_that_is_stored_or_not_at_all() {
+    let directory = tempfile::tempdir().unwrap();
+    let [west, east] = ["west", "east"].map(|name| directory.path().join(name).to_str().unwrap().to_owned());
+    run(&["init", "--radio", "tcp://a", "--address", "10.7.0.1/24", "--config-dir", &west]);
+    let words = ["invite", "--name", "west", "--endpoint", "!a0000001", "--config-dir", &west];
+    let line = run(&words).1;
+    let words = ["join", line.trim(), "--psk", "--radio", "tcp://b", "--config-dir", &east];
+    let join = || run(&[&words[..], &["--endpoint", "!a0000002"]].concat());
+    let (code, answer, talk) = join();
+    assert_eq!(code, 0, "{talk}");
+    assert_eq!(join().1, answer);
+    // What `invite --to` prints is the same again.
+    let words = ["invite", "--to", "west", "--endpoint", "!a0000002", "--config-dir", &east];
+    assert_eq!(run(&words).1, answer);
+
+    let path = format!("{east}/mesh0.conf");
+    let text = fs::read_to_string(&path).unwrap();
+    let without: Vec<&str> = text.lines().filter(|line| !line.starts_with("PresharedKey")).collect();
+    fs::write(&path, without.join("\n")).unwrap();
+    let (code, said, talk) = join();
+    assert_eq!((code, said.as_str()), (1, ""), "{talk}");
+    assert!(talk.contains("west is a peer of mesh0 already") && talk.contains("peer remove west"), "{talk}");
+}
+
+#[test]
 fn a_secret_line_is_not_taken_from_the_command_line() {
     let directory = tempfile::tempdir().unwrap();
     let [west, east] = ["west", "east"].map(|name| directory.path().join(name).to_str().unwrap().to_owned());
