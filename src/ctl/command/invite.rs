@@ -220,7 +220,7 @@ pub(crate) fn radios(given: &[String], ours: &Ours) -> Result<Vec<u32>, Error> {
 }
 
 /// A node id as the apps show it.
-fn node(text: &str) -> Result<u32, Error> {
+pub(crate) fn node(text: &str) -> Result<u32, Error> {
     let digits = text.strip_prefix('!').unwrap_or(text);
     let fine = digits.len() == 8 && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
     u32::from_str_radix(digits, 16).ok().filter(|_| fine).ok_or_else(|| {

@@ -192,6 +192,7 @@ impl Join {
             Some(_) | None => {
                 let path = conf::path(&host.directory, &ours.name);
                 let conf = Conf::read(&path)?;
+                newcomer.require_free(&conf, &ours.name)?;
                 let section = newcomer.section();
                 let mut text = Zeroizing::new(String::with_capacity(conf.text().len() + section.len() + 1));
                 text.push_str(conf.text());
@@ -295,6 +296,31 @@ impl Newcomer<'_> {
     /// What people call it.
     fn called(&self) -> String {
         self.name.clone().unwrap_or_else(|| self.invitation.key.to_string())
+    }
+
+    /// That no peer of a file has its addresses or radios: the daemon would refuse such a file at its next start.
+    fn require_free(&self, conf: &Conf, network: &Instance) -> Result<(), Error> {
+        let (addresses, radios) = (self.allowed_ips(), &self.invitation.radios);
+        let prefix = |text: &&str| match text.parse::<IpNet>() {
+            Ok(prefix) => Some(prefix.trunc()),
+            Err(_) => text.parse().ok().map(setup::host),
+        };
+        let [names, prefixes, endpoints] =
+            ["Name", "AllowedIPs", "Endpoint"].map(|key| conf.sections("Peer", key));
+        for ((name, prefixes), endpoints) in names.into_iter().zip(prefixes).zip(endpoints) {
+            let prefix = prefixes.iter().filter_map(prefix).find(|prefix| addresses.contains(prefix));
+            let radio =
+                endpoints.iter().filter_map(|id| invite::node(id).ok()).find(|id| radios.contains(id));
+            let taken =
+                prefix.map(|prefix| prefix.to_string()).or(radio.map(|radio| format!("!{radio:08x}")));
+            if let Some(taken) = taken {
+                let owner = name.first().copied().unwrap_or("another peer");
+                return Err(Error::failure(format!("cannot add {} to {network}", self.called()))
+                    .because(format!("{taken} is already that of {owner}"))
+                    .hint("each address and each radio at one peer: the other side has to take another, or the old peer to go"));
+            }
+        }
+        Ok(())
     }
 
     /// The preshared key for the answer to a peer that we had before: the one that is stored. One that was only drawn is

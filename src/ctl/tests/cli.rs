@@ -242,6 +242,35 @@ fn joining_again_answers_with_the_key_that_is_stored_or_not_at_all() {
 }
 
 #[test]
+fn who_has_anothers_address_or_radio_does_not_get_into_the_file() {
+    let directory = tempfile::tempdir().unwrap();
+    let place = |name: &str| directory.path().join(name).to_str().unwrap().to_owned();
+    let invite = |name: &str, address: &str, radio: &str| {
+        let place = place(name);
+        run(&["init", "--radio", "tcp://a", "--address", address, "--config-dir", &place]);
+        run(&["invite", "--name", name, "--no-address", "--endpoint", radio, "--config-dir", &place]).1
+    };
+    let ours = place("ours");
+    run(&["init", "--radio", "tcp://b", "--address", "10.7.0.9/24", "--config-dir", &ours]);
+    let join = |line: &str| {
+        run(&["join", line.trim(), "--name", "us", "--endpoint", "!a0000009", "--config-dir", &ours])
+    };
+    let (code, _, talk) = join(&invite("cabin", "10.7.0.1/24", "!a0000001"));
+    assert_eq!(code, 0, "{talk}");
+    let path = format!("{ours}/mesh0.conf");
+    let before = fs::read_to_string(&path).unwrap();
+    for (name, address, radio, taken) in [
+        ("hut", "10.7.0.1/24", "!a0000002", "10.7.0.1/32"),
+        ("barn", "10.7.0.3/24", "!a0000001", "!a0000001"),
+    ] {
+        let (code, said, talk) = join(&invite(name, address, radio));
+        assert_eq!((code, said.as_str()), (1, ""), "{talk}");
+        assert!(talk.contains(&format!("{taken} is already that of cabin")), "{talk}");
+        assert_eq!(fs::read_to_string(&path).unwrap(), before);
+    }
+}
+
+#[test]
 fn a_secret_line_is_not_taken_from_the_command_line() {
     let directory = tempfile::tempdir().unwrap();
     let [west, east] = ["west", "east"].map(|name| directory.path().join(name).to_str().unwrap().to_owned());
