@@ -211,10 +211,11 @@ pub(crate) fn radios(given: &[String], ours: &Ours) -> Result<Vec<u32>, Error> {
         return Ok(ours.radios.clone());
     }
     if given.is_empty() {
-        let why = if ours.running { "its radio was not up yet" } else { "it does not run" };
+        let (why, verb) =
+            if ours.running { ("its radio was not up yet", "doctor") } else { ("it does not run", "up") };
         return Err(Error::new(Exit::NotRunning, format!("the node id of {}'s radio is unknown", ours.name))
             .because(why)
-            .hint(format!("\"meshctl up {}\", or give it: --endpoint '!d45b9db8'", ours.name)));
+            .hint(format!("\"meshctl {verb} {}\", or give it: --endpoint '!d45b9db8'", ours.name)));
     }
     given.iter().map(|text| node(text)).collect()
 }
