@@ -9,6 +9,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use meshnet_bus::names::Instance;
+use nix::unistd::{AccessFlags, access};
 
 /// Where the system bus looks for what an administrator adds.
 pub(crate) const DIR: &str = "/etc/dbus-1";
@@ -16,15 +17,32 @@ pub(crate) const DIR: &str = "/etc/dbus-1";
 /// Writes the network's files, each whole or not at all. Those that are there are replaced.
 ///
 /// # Errors
-/// If a directory or a file cannot be written; there is none of the two then.
+/// If a directory or a file cannot be written; if the network was not activated before, there is none of the two then.
 pub(crate) fn write(dir: &Path, name: &Instance) -> io::Result<()> {
+    let before = is_written(dir, name);
     let written =
         put(&policy_path(dir, name), &policy(name)).and_then(|()| put(&path(dir, name), &service(name)));
-    if written.is_err() {
+    if written.is_err() && !before {
         // The first error is the one that tells something.
         let _ = remove(dir, name);
     }
     written
+}
+
+/// Whether the network has its files: the service is written last and removed first.
+pub(crate) fn is_written(dir: &Path, name: &Instance) -> bool {
+    path(dir, name).exists()
+}
+
+/// Makes sure that [`remove`] will not be refused.
+///
+/// # Errors
+/// If we may not change a directory that the files are in.
+pub(crate) fn require_writable(dir: &Path, name: &Instance) -> io::Result<()> {
+    for file in [path(dir, name), policy_path(dir, name)].into_iter().filter(|file| file.exists()) {
+        access(file.parent().unwrap_or(dir), AccessFlags::W_OK)?;
+    }
+    Ok(())
 }
 
 fn put(path: &Path, text: &str) -> io::Result<()> {
@@ -103,8 +121,10 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let dir = root.path().join("dbus-1");
         let name = Instance::new("mesh0").unwrap();
+        assert!(!is_written(&dir, &name));
         write(&dir, &name).unwrap();
         write(&dir, &name).unwrap();
+        assert!(is_written(&dir, &name));
         let file = dir.join("system-services/org.meshnet1.mesh0.service");
         let text = fs::read_to_string(&file).unwrap();
         let lines: Vec<&str> = text.lines().skip(1).collect();
@@ -125,5 +145,20 @@ mod tests {
         assert!(remove(&dir, &name).unwrap());
         assert_eq!(fs::read_dir(dir.join("system.d")).unwrap().count(), 0);
         assert!(!remove(&dir, &name).unwrap());
+    }
+
+    #[test]
+    fn files_that_were_there_outlive_a_write_that_fails() {
+        let root = tempfile::tempdir().unwrap();
+        let name = Instance::new("mesh0").unwrap();
+        write(root.path(), &name).unwrap();
+        // A draft that cannot be made.
+        let draft = root.path().join("system-services/org.meshnet1.mesh0.service.new");
+        fs::create_dir(&draft).unwrap();
+        assert!(write(root.path(), &name).is_err());
+        assert!(is_written(root.path(), &name));
+        assert!(remove(root.path(), &name).unwrap());
+        assert!(write(root.path(), &name).is_err());
+        assert_eq!(fs::read_dir(root.path().join("system.d")).unwrap().count(), 0);
     }
 }

@@ -1,8 +1,9 @@
 //! A network's configuration file as its user's tool sees it: what `init` and `join` write, and what `invite` and `doctor` look
 //! up. Whether a file is right is for `meshnetd --check` to say; here a line that makes no sense is passed over.
 //!
-//! Invariants: a file is written whole or not at all, never readable by others, not even for a moment; nothing that is there
-//! is replaced without a copy of it staying.
+//! Invariants: a file is written whole or not at all, never readable by others, not even for a moment. A network's file is
+//! not replaced by another network's without a copy of it staying; one that only gains a section holds all that it held,
+//! and copies of it would be secrets that nobody looks after.
 
 use std::fs::{self, File, Permissions};
 use std::io::{self, Read as _, Write as _};
@@ -133,7 +134,7 @@ pub(crate) fn create(path: &Path, text: &str, replace: bool) -> Result<Option<Pa
     Ok(Some(backup))
 }
 
-/// Replaces a file's text, its owner and mode staying as they are.
+/// Replaces a file's text by one that holds it too, its owner and mode staying as they are. No copy is kept.
 ///
 /// # Errors
 /// If it cannot be written.

@@ -11,11 +11,11 @@ use meshnet_system::workspace;
 
 use super::roff;
 
-/// Each document, its page, and what NAME says.
-const PAGES: [(&str, &str, &str, &str); 2] = [
-    ("docs/configuration.md", "meshnet.conf", "5", "a meshnet network's configuration file"),
+/// The documents of each page, one after the other; its name, and what NAME says.
+const PAGES: [(&[&str], &str, &str, &str); 2] = [
+    (&["docs/configuration.md"], "meshnet.conf", "5", "a meshnet network's configuration file"),
     (
-        "docs/status.md",
+        &["docs/status.md", "docs/json.md"],
         "meshctl-json",
         "5",
         "the JSON that meshctl, Describe and meshnetd's status file have in common",
@@ -24,13 +24,19 @@ const PAGES: [(&str, &str, &str, &str); 2] = [
 
 /// Writes them.
 pub(super) fn write(folder: &Path) -> Result<()> {
-    for (source, name, section, what) in PAGES {
-        let text =
-            fs::read_to_string(workspace().join(source)).with_context(|| format!("cannot read {source}"))?;
+    for (sources, name, section, what) in PAGES {
         let version = env!("CARGO_PKG_VERSION");
         let mut page = format!(".TH {} {section} \"\" \"meshnet {version}\" meshnet\n", roff(name));
         page.push_str(&format!(".SH NAME\n{} \\- {what}\n.SH DESCRIPTION\n", roff(name)));
-        page.push_str(&body(&text));
+        for (index, source) in sources.iter().enumerate() {
+            let text = fs::read_to_string(workspace().join(source))
+                .with_context(|| format!("cannot read {source}"))?;
+            // The first one's title says what the page's does.
+            if let Some(title) = text.lines().find_map(|line| line.strip_prefix("# ")).filter(|_| index > 0) {
+                page.push_str(&heading(title));
+            }
+            page.push_str(&body(&text));
+        }
         page.push_str(".SH SEE ALSO\nmeshctl(1), meshnetd(8), org.meshnet1(5)\n");
         let file = folder.join(format!("{name}.{section}"));
         fs::write(&file, page).with_context(|| format!("cannot write {}", file.display()))?;
@@ -45,11 +51,8 @@ fn body(text: &str) -> String {
         let first = block.first().copied().unwrap_or_default();
         if first.starts_with("# ") {
             continue;
-        } else if let Some(heading) = first.strip_prefix("## ") {
-            page.push_str(&format!(
-                ".SH {}\n",
-                inline(heading).to_uppercase().replace("\\FB", "").replace("\\FR", "").replace("\\FI", "")
-            ));
+        } else if let Some(title) = first.strip_prefix("## ") {
+            page.push_str(&heading(title));
             page.push_str(&paragraph(block.get(1..).unwrap_or_default()));
         } else if first.starts_with("    ") {
             let code: Vec<&str> =
@@ -64,6 +67,12 @@ fn body(text: &str) -> String {
         }
     }
     page
+}
+
+/// A section's beginning, without styles.
+fn heading(title: &str) -> String {
+    let title = inline(title).to_uppercase();
+    format!(".SH {}\n", title.replace("\\FB", "").replace("\\FR", "").replace("\\FI", ""))
 }
 
 /// Lines that belong together: up to an empty one, though code goes on after one if more code follows.
@@ -193,5 +202,16 @@ mod tests {
         ] {
             assert!(page.contains(&format!("\n.TP\n\\fB{key}\\fR")), "{key}");
         }
+    }
+
+    #[test]
+    fn the_page_of_the_json_tells_of_the_network_and_of_each_verb() {
+        let folder = tempfile::tempdir().unwrap();
+        write(folder.path()).unwrap();
+        let page = fs::read_to_string(folder.path().join("meshctl-json.5")).unwrap();
+        for term in ["interface", "show", "init", "doctor", "monitor"] {
+            assert!(page.contains(&format!("\n.TP\n\\fB{term}\\fR")), "{term}");
+        }
+        assert!(page.contains("\n.SH WHAT MESHCTL \\-\\-JSON ANSWERS\n"), "{page}");
     }
 }

@@ -153,7 +153,7 @@ impl Doctor {
             let patient = Patient { name, presence, state };
             files::check(&patient, &mut findings);
             unit::check(&patient, bus.as_ref().ok(), &mut findings).await;
-            links::check(&patient, &mut findings).await;
+            links::check(&patient, bus.as_ref().ok(), &mut findings).await;
         }
         findings.network = None;
         let names: Vec<&Instance> = networks.keys().collect();

@@ -1,12 +1,13 @@
 //! `meshctl invite`
 
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueHint};
 use clap_complete::engine::ArgValueCandidates;
 use ipnet::IpNet;
 use meshnet_bus::names::Instance;
+use meshnet_proto::key::PresharedKey;
 use serde::Serialize;
 
 use super::{OneNetwork, output};
@@ -138,7 +139,17 @@ impl Invite {
             return Err(Error::failure(format!("{taken} is somebody's already")).hint("meshctl peer list"));
         }
         let psk = match &to {
-            Some(peer) => preshared_key(&ours, peer, self.config_dir.as_deref())?,
+            Some(peer) => {
+                let path = conf::path(self.config_dir.as_deref().unwrap_or(Path::new(conf::DIR)), &ours.name);
+                match preshared_key(&path, &peer.key)? {
+                    Stored::Key(key) => Psk::Key(key),
+                    Stored::Without => Psk::None,
+                    Stored::Elsewhere => {
+                        warn_untold(&path, peer.name.as_deref().unwrap_or(&peer.key), context);
+                        Psk::None
+                    }
+                }
+            }
             None if self.psk => Psk::Wanted,
             None => Psk::None,
         };
@@ -153,11 +164,7 @@ impl Invite {
 }
 
 /// Finds the network that is meant.
-async fn find(
-    named: &OneNetwork,
-    directory: Option<&std::path::Path>,
-    context: &Context,
-) -> Result<Ours, Error> {
+async fn find(named: &OneNetwork, directory: Option<&Path>, context: &Context) -> Result<Ours, Error> {
     let host = Host::look(directory).await;
     let name = match named.named(context) {
         Some(name) => name,
@@ -204,16 +211,17 @@ pub(crate) fn radios(given: &[String], ours: &Ours) -> Result<Vec<u32>, Error> {
         return Ok(ours.radios.clone());
     }
     if given.is_empty() {
-        let why = if ours.running { "its radio was not up yet" } else { "it does not run" };
+        let (why, verb) =
+            if ours.running { ("its radio was not up yet", "doctor") } else { ("it does not run", "up") };
         return Err(Error::new(Exit::NotRunning, format!("the node id of {}'s radio is unknown", ours.name))
             .because(why)
-            .hint(format!("\"meshctl up {}\", or give it: --endpoint '!d45b9db8'", ours.name)));
+            .hint(format!("\"meshctl {verb} {}\", or give it: --endpoint '!d45b9db8'", ours.name)));
     }
     given.iter().map(|text| node(text)).collect()
 }
 
 /// A node id as the apps show it.
-fn node(text: &str) -> Result<u32, Error> {
+pub(crate) fn node(text: &str) -> Result<u32, Error> {
     let digits = text.strip_prefix('!').unwrap_or(text);
     let fine = digits.len() == 8 && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
     u32::from_str_radix(digits, 16).ok().filter(|_| fine).ok_or_else(|| {
@@ -235,22 +243,46 @@ fn known<'o>(ours: &'o Ours, peer: &str) -> Result<&'o Known, Error> {
     }
 }
 
-/// The preshared key with a peer, which only the file tells.
-fn preshared_key(ours: &Ours, peer: &Known, directory: Option<&std::path::Path>) -> Result<Psk, Error> {
-    let path = conf::path(directory.unwrap_or(std::path::Path::new(conf::DIR)), &ours.name);
-    let Ok(conf) = conf::Conf::read(&path) else {
-        // Not ours to read, or a network whose peers are the daemon's alone.
-        return Ok(Psk::None);
+/// What the configuration file tells of the preshared key with a peer.
+pub(crate) enum Stored {
+    /// This is the key.
+    Key(PresharedKey),
+    /// There is none.
+    Without,
+    /// The peer is not in the file: it was added over the bus, and whether it has a key, the daemon tells nobody.
+    Elsewhere,
+}
+
+/// Looks up the preshared key with a peer, which only the file tells.
+///
+/// # Errors
+/// If there is a file that cannot be read, or what it holds is no key.
+pub(crate) fn preshared_key(path: &Path, peer: &str) -> Result<Stored, Error> {
+    let conf = match conf::Conf::read(path) {
+        Ok(conf) => conf,
+        Err(error) if error.exit() == Exit::NoSuchObject => return Ok(Stored::Elsewhere),
+        Err(error) => return Err(error.context("cannot tell whether the peer has a preshared key")),
     };
     let keys = conf.sections("Peer", "PublicKey");
     let secrets = conf.sections("Peer", "PresharedKey");
-    let secret = keys.iter().zip(secrets).find(|(key, _)| key.first() == Some(&peer.key.as_str()));
-    match secret.and_then(|(_, secret)| secret.first().copied()) {
-        None => Ok(Psk::None),
-        Some(text) => text.parse().map(Psk::Key).map_err(|error| {
+    let Some((_, secret)) = keys.iter().zip(secrets).find(|(key, _)| key.first() == Some(&peer)) else {
+        return Ok(Stored::Elsewhere);
+    };
+    match secret.first() {
+        None => Ok(Stored::Without),
+        Some(text) => text.parse().map(Stored::Key).map_err(|error| {
             Error::failure(format!("the preshared key in {} is no key", path.display())).because(error)
         }),
     }
+}
+
+/// Says that an answer is without the preshared key that there may be.
+pub(crate) fn warn_untold(path: &Path, peer: &str, context: &Context) {
+    context.talk(&format!(
+        "{} is not in {}: a preshared key, if there is one, was in the answer that join printed; this line has none",
+        crate::render::clean(peer),
+        path.display()
+    ));
 }
 
 /// An address for whoever joins, in each of our networks that has room.

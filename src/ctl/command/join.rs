@@ -7,6 +7,7 @@
 
 use std::io::Write as _;
 use std::net::IpAddr;
+use std::path::Path;
 
 use clap::Args;
 use ipnet::IpNet;
@@ -16,7 +17,7 @@ use meshnet_proto::key::PresharedKey;
 use zbus::wire::OwnedObjectPath;
 use zeroize::Zeroizing;
 
-use super::invite::{self, Line, Show};
+use super::invite::{self, Line, Show, Stored};
 use super::output;
 use super::setup::{self, Setup};
 use crate::bus;
@@ -75,6 +76,15 @@ struct Newcomer<'i> {
     psk: Option<PresharedKey>,
 }
 
+/// Since when the other side is a peer.
+#[derive(Debug, PartialEq, Eq)]
+enum Added {
+    /// It became one.
+    Now,
+    /// It was one, and nothing was changed.
+    Before,
+}
+
 impl Join {
     /// Joins.
     pub(crate) fn run(self, context: &Context) -> Result<Exit, Error> {
@@ -104,7 +114,7 @@ impl Join {
 
     async fn act(&self, invitation: &Invitation, context: &Context) -> Result<Exit, Error> {
         let host = Host::look(self.setup.elsewhere()).await;
-        let newcomer = self.newcomer(invitation)?;
+        let mut newcomer = self.newcomer(invitation)?;
         if let Some(to) = &invitation.to {
             let ours = addressee(&host, to, context).await?;
             self.add(&host, &ours, &newcomer, context).await?;
@@ -119,7 +129,9 @@ impl Join {
                 // Before anything is changed: an answer that cannot be given is no half an exchange.
                 let radios = if ours.running { Some(invite::radios(&self.endpoint, &ours)?) } else { None };
                 let ours = *ours;
-                self.add(&host, &ours, &newcomer, context).await?;
+                if self.add(&host, &ours, &newcomer, context).await? == Added::Before {
+                    newcomer.psk = newcomer.kept(&conf::path(&host.directory, &ours.name), &ours, context)?;
+                }
                 self.answer(&ours, radios, newcomer, context)
             }
             Target::Fresh(name) => {
@@ -148,14 +160,14 @@ impl Join {
         Ok(Newcomer { invitation, name, psk })
     }
 
-    /// Makes the other side a peer of a network that there is.
+    /// Makes the other side a peer of a network that there is, unless it is one.
     async fn add(
         &self,
         host: &Host,
         ours: &Ours,
         newcomer: &Newcomer<'_>,
         context: &Context,
-    ) -> Result<(), Error> {
+    ) -> Result<Added, Error> {
         if newcomer.invitation.key == ours.key {
             return Err(Error::usage(format!("this is the invitation of {} itself", ours.name))
                 .hint("it is for the other side"));
@@ -168,7 +180,7 @@ impl Join {
                 crate::render::clean(name),
                 ours.name
             ));
-            return Ok(());
+            return Ok(Added::Before);
         }
         match &host.bus {
             Some(bus) if ours.running => {
@@ -180,6 +192,7 @@ impl Join {
             Some(_) | None => {
                 let path = conf::path(&host.directory, &ours.name);
                 let conf = Conf::read(&path)?;
+                newcomer.require_free(&conf, &ours.name)?;
                 let section = newcomer.section();
                 let mut text = Zeroizing::new(String::with_capacity(conf.text().len() + section.len() + 1));
                 text.push_str(conf.text());
@@ -191,7 +204,7 @@ impl Join {
             }
         }
         context.talk(&format!("{} is a peer of {}", newcomer.called(), ours.name));
-        Ok(())
+        Ok(Added::Now)
     }
 
     /// Makes a network for the invitation.
@@ -283,6 +296,54 @@ impl Newcomer<'_> {
     /// What people call it.
     fn called(&self) -> String {
         self.name.clone().unwrap_or_else(|| self.invitation.key.to_string())
+    }
+
+    /// That no peer of a file has its addresses or radios: the daemon would refuse such a file at its next start.
+    fn require_free(&self, conf: &Conf, network: &Instance) -> Result<(), Error> {
+        let (addresses, radios) = (self.allowed_ips(), &self.invitation.radios);
+        let prefix = |text: &&str| match text.parse::<IpNet>() {
+            Ok(prefix) => Some(prefix.trunc()),
+            Err(_) => text.parse().ok().map(setup::host),
+        };
+        let [names, prefixes, endpoints] =
+            ["Name", "AllowedIPs", "Endpoint"].map(|key| conf.sections("Peer", key));
+        for ((name, prefixes), endpoints) in names.into_iter().zip(prefixes).zip(endpoints) {
+            let prefix = prefixes.iter().filter_map(prefix).find(|prefix| addresses.contains(prefix));
+            let radio =
+                endpoints.iter().filter_map(|id| invite::node(id).ok()).find(|id| radios.contains(id));
+            let taken =
+                prefix.map(|prefix| prefix.to_string()).or(radio.map(|radio| format!("!{radio:08x}")));
+            if let Some(taken) = taken {
+                let owner = name.first().copied().unwrap_or("another peer");
+                return Err(Error::failure(format!("cannot add {} to {network}", self.called()))
+                    .because(format!("{taken} is already that of {owner}"))
+                    .hint("each address and each radio at one peer: the other side has to take another, or the old peer to go"));
+            }
+        }
+        Ok(())
+    }
+
+    /// The preshared key for the answer to a peer that we had before: the one that is stored. One that was only drawn is
+    /// known to nobody here, and an answer with it would part the two ends.
+    fn kept(&self, path: &Path, ours: &Ours, context: &Context) -> Result<Option<PresharedKey>, Error> {
+        match invite::preshared_key(path, &self.invitation.key.to_string())? {
+            Stored::Key(key) => Ok(Some(key)),
+            Stored::Without | Stored::Elsewhere if self.psk.is_some() => {
+                let called = self.called();
+                Err(Error::failure(format!("{called} is a peer of {} already", ours.name))
+                    .because(format!("{} holds no preshared key for it", path.display()))
+                    .hint(format!(
+                        "to make a new preshared key: \"meshctl peer remove {called}\", or take its section out of {}; \
+                         then join again",
+                        path.display()
+                    )))
+            }
+            Stored::Without => Ok(None),
+            Stored::Elsewhere => {
+                invite::warn_untold(path, &self.called(), context);
+                Ok(None)
+            }
+        }
     }
 
     /// As the daemon is told; the secret through a pipe.

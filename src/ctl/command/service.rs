@@ -171,15 +171,23 @@ async fn set_enabled(
     let dir = Path::new(activation::DIR);
     if enable {
         // First what only root can do, so that a refusal leaves everything as it was.
+        let before = activation::is_written(dir, name);
         activation::write(dir, name).map_err(|error| unwritable("enable", &error, dir, name))?;
         if let Err(error) = units.enable(true, name, context).await {
-            let _ = activation::remove(dir, name);
+            if !before {
+                let _ = activation::remove(dir, name);
+            }
             return Err(error.context(format!("cannot enable {name}")));
         }
     } else {
-        activation::remove(dir, name).map_err(|error| unwritable("disable", &error, dir, name))?;
+        // What can be refused first: without the files, and enabled, it would start at boot but not on demand.
+        if activation::is_written(dir, name) {
+            activation::require_writable(dir, name)
+                .map_err(|error| unwritable("disable", &error, dir, name))?;
+        }
         let disabled = units.enable(false, name, context).await;
         disabled.map_err(|error| error.context(format!("cannot disable {name}")))?;
+        activation::remove(dir, name).map_err(|error| unwritable("disable", &error, dir, name))?;
     }
     if let Err(error) = systemd::reload_bus(bus).await {
         context

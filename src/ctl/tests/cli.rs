@@ -217,6 +217,60 @@ fn a_preshared_key_is_made_once_and_is_the_same_at_both_ends() {
 }
 
 #[test]
+fn joining_again_answers_with_the_key_that_is_stored_or_not_at_all() {
+    let directory = tempfile::tempdir().unwrap();
+    let [west, east] = ["west", "east"].map(|name| directory.path().join(name).to_str().unwrap().to_owned());
+    run(&["init", "--radio", "tcp://a", "--address", "10.7.0.1/24", "--config-dir", &west]);
+    let words = ["invite", "--name", "west", "--endpoint", "!a0000001", "--config-dir", &west];
+    let line = run(&words).1;
+    let words = ["join", line.trim(), "--psk", "--radio", "tcp://b", "--config-dir", &east];
+    let join = || run(&[&words[..], &["--endpoint", "!a0000002"]].concat());
+    let (code, answer, talk) = join();
+    assert_eq!(code, 0, "{talk}");
+    assert_eq!(join().1, answer);
+    // What `invite --to` prints is the same again.
+    let words = ["invite", "--to", "west", "--endpoint", "!a0000002", "--config-dir", &east];
+    assert_eq!(run(&words).1, answer);
+
+    let path = format!("{east}/mesh0.conf");
+    let text = fs::read_to_string(&path).unwrap();
+    let without: Vec<&str> = text.lines().filter(|line| !line.starts_with("PresharedKey")).collect();
+    fs::write(&path, without.join("\n")).unwrap();
+    let (code, said, talk) = join();
+    assert_eq!((code, said.as_str()), (1, ""), "{talk}");
+    assert!(talk.contains("west is a peer of mesh0 already") && talk.contains("peer remove west"), "{talk}");
+}
+
+#[test]
+fn who_has_anothers_address_or_radio_does_not_get_into_the_file() {
+    let directory = tempfile::tempdir().unwrap();
+    let place = |name: &str| directory.path().join(name).to_str().unwrap().to_owned();
+    let invite = |name: &str, address: &str, radio: &str| {
+        let place = place(name);
+        run(&["init", "--radio", "tcp://a", "--address", address, "--config-dir", &place]);
+        run(&["invite", "--name", name, "--no-address", "--endpoint", radio, "--config-dir", &place]).1
+    };
+    let ours = place("ours");
+    run(&["init", "--radio", "tcp://b", "--address", "10.7.0.9/24", "--config-dir", &ours]);
+    let join = |line: &str| {
+        run(&["join", line.trim(), "--name", "us", "--endpoint", "!a0000009", "--config-dir", &ours])
+    };
+    let (code, _, talk) = join(&invite("cabin", "10.7.0.1/24", "!a0000001"));
+    assert_eq!(code, 0, "{talk}");
+    let path = format!("{ours}/mesh0.conf");
+    let before = fs::read_to_string(&path).unwrap();
+    for (name, address, radio, taken) in [
+        ("hut", "10.7.0.1/24", "!a0000002", "10.7.0.1/32"),
+        ("barn", "10.7.0.3/24", "!a0000001", "!a0000001"),
+    ] {
+        let (code, said, talk) = join(&invite(name, address, radio));
+        assert_eq!((code, said.as_str()), (1, ""), "{talk}");
+        assert!(talk.contains(&format!("{taken} is already that of cabin")), "{talk}");
+        assert_eq!(fs::read_to_string(&path).unwrap(), before);
+    }
+}
+
+#[test]
 fn a_secret_line_is_not_taken_from_the_command_line() {
     let directory = tempfile::tempdir().unwrap();
     let [west, east] = ["west", "east"].map(|name| directory.path().join(name).to_str().unwrap().to_owned());

@@ -12,14 +12,16 @@ use tokio::net::TcpStream;
 
 use super::super::setup::{interface_networks, overlap};
 use super::{Findings, Patient};
+use crate::bus::Bus;
 use crate::conf::{self, Conf};
 use crate::radios::PORT;
+use crate::systemd::Units;
 
 /// How long a radio on the network may take to accept a connection: one that sleeps between beacons takes a second.
 const PATIENCE: Duration = Duration::from_secs(3);
 
 /// Looks at the network's radios and addresses.
-pub(super) async fn check(patient: &Patient<'_>, findings: &mut Findings) {
+pub(super) async fn check(patient: &Patient<'_>, bus: Option<&Bus>, findings: &mut Findings) {
     let conf = Conf::read(&conf::path(Path::new(conf::DIR), patient.name)).ok();
     let places = conf.as_ref().map(Conf::radios).unwrap_or_default();
     for place in &places {
@@ -33,9 +35,17 @@ pub(super) async fn check(patient: &Patient<'_>, findings: &mut Findings) {
             interface(patient.name, network, findings);
         }
         None => {
-            for place in &places {
-                if let Some(host) = place.strip_prefix("tcp://") {
+            let hosts: Vec<&str> = places.iter().filter_map(|place| place.strip_prefix("tcp://")).collect();
+            let free = !hosts.is_empty() && is_stopped(patient, bus).await;
+            for host in hosts {
+                if free {
                     tcp(host, findings).await;
+                } else {
+                    findings.warn(
+                        "radio",
+                        format!("tcp://{host} was not looked at: a daemon may be using it"),
+                        format!("to have it looked at: sudo systemctl stop {}", patient.name.unit()),
+                    );
                 }
             }
         }
@@ -46,6 +56,15 @@ pub(super) async fn check(patient: &Patient<'_>, findings: &mut Findings) {
         (None, None) => return,
     };
     addresses(patient.name, &own, findings);
+}
+
+/// Whether certainly no daemon of the network uses its radios: a radio serves one client, and the next one throws it out. A
+/// daemon that starts, hangs, or is out of the bus's sight has them too.
+async fn is_stopped(patient: &Patient<'_>, bus: Option<&Bus>) -> bool {
+    let Some(bus) = bus.filter(|_| !patient.presence.running) else { return false };
+    let Ok(units) = Units::new(bus).await else { return false };
+    // Not what the list of units says: a unit that is not in memory is not in it, and neither is any if systemd is silent.
+    matches!(units.look(patient.name).await.active.as_str(), "inactive" | "failed")
 }
 
 /// A link of a running network.
