@@ -193,7 +193,7 @@ impl Table {
             }
             Order::AddPeer(key, change, reply) => {
                 let peer = Peer { public_key: key.to_string(), state: "idle".to_owned(), ..Peer::default() };
-                let origin = if change.persist { "bus" } else { "bus-volatile" };
+                let origin = if change.persist.unwrap_or(true) { "bus" } else { "bus-volatile" };
                 self.network.peers.push(Peer { origin: origin.to_owned(), ..peer });
                 self.apply(&key, change);
                 drop(reply.send(Ok(())));
