@@ -27,6 +27,9 @@ pub(crate) const PYTHON: Tool = Tool {
     check: &["python3", "-m", "ensurepip", "--version"],
     package: "python3-venv",
 };
+/// A bus of the tests' own.
+pub(crate) const DBUS: Tool =
+    Tool { name: "dbus-daemon", check: &["dbus-daemon", "--version"], package: "dbus-daemon" };
 /// What every Debian package is built with: a compiler, make, dpkg-buildpackage.
 pub(crate) const BUILD_ESSENTIAL: Tool = Tool {
     name: "build-essential",

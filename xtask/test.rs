@@ -40,6 +40,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
         bail!("no step {unknown:?}; there are {}", names.join(", "));
     }
     steps.retain(|step| arguments.steps.is_empty() || arguments.steps.iter().any(|name| name == step.name));
+    if steps.iter().any(|step| step.name == "unit") {
+        need::tools(&[&need::DBUS])?;
+    }
     if steps.iter().any(|step| step.name == "stories") {
         need::tools(&[&need::IP, &need::PING, &need::PYTHON])?;
     }
