@@ -65,6 +65,16 @@ fn to_stderr() -> Box<dyn tracing_subscriber::Layer<Filtered> + Send + Sync> {
     if std::env::var_os("JOURNAL_STREAM").is_some() { layer.without_time().boxed() } else { layer.boxed() }
 }
 
+/// Gives the journal time to take the last words of a process that is about to end: it asks the kernel who sent a message when
+/// it reads it, and one whose sender is gone belongs to no unit, where nobody looks for it.
+pub fn settle() {
+    /// Far more than the journal takes on a busy machine, and little beside the wait for the next start.
+    const LAST_WORDS: std::time::Duration = std::time::Duration::from_millis(500);
+    if target() == "journal" {
+        std::thread::sleep(LAST_WORDS);
+    }
+}
+
 /// Returns where the log goes, in LogControl1's words: journal or console.
 #[must_use]
 pub fn target() -> &'static str {

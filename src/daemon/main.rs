@@ -28,8 +28,8 @@ fn main() -> ExitCode {
         eprintln!("meshnetd: {error:#}");
         return ExitCode::from(2);
     }
-    match run(&arguments) {
-        Ok(()) => ExitCode::SUCCESS,
+    let code = match run(&arguments) {
+        Ok(()) => return ExitCode::SUCCESS,
         Err(Failure::Configuration(error)) => {
             tracing::error!(message_id = catalog::CONFIGURATION_WRONG, "{error:#}");
             ExitCode::from(EX_CONFIG)
@@ -38,7 +38,9 @@ fn main() -> ExitCode {
             tracing::error!("{error:#}");
             ExitCode::FAILURE
         }
-    }
+    };
+    log::settle();
+    code
 }
 
 /// Says all that is wrong with a configuration.

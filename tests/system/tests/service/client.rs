@@ -48,9 +48,11 @@ fn logs_are_those_of_the_network_and_top_gives_the_terminal_back() -> Result<()>
         let logs = station.machine.run(&["meshctl", "logs", "mesh0", "--lines", "20"])?;
         ensure!(logs.contains("network is running"), "{logs}");
 
-        // A terminal of its own, on which somebody types q until it is heard.
-        let top = "(while printf q; do sleep 0.3; done) | script --quiet --return --command 'meshctl top mesh0' /dev/null";
-        let shown = station.machine.command(&["sh", "-c", top]).succeed()?;
+        // A terminal of its own, on which somebody types q once there is something to see.
+        let top = "mkfifo keys; exec 3<>keys; \
+                   script --quiet --return --command 'meshctl top mesh0' /dev/null <keys >screen & \
+                   until grep -q mesh0 screen; do sleep 0.1; done; printf q >&3; wait $!; cat screen";
+        let shown = station.machine.command(&["sh", "-c", &format!("cd /root; {top}")]).succeed()?;
         ensure!(shown.contains("mesh0"), "{shown:?}");
         ensure!(shown.contains("\x1b[?1049l"), "the terminal's other screen is left: {shown:?}");
         Ok(())
