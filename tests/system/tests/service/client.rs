@@ -1,4 +1,4 @@
-//! The client where it can only be tried whole: beside a real service, a journal and a terminal.
+//! The client where it can only be tried whole: beside a real service and a journal.
 
 use anyhow::{Context as _, Result, ensure};
 use meshnet_system::booted_story;
@@ -41,20 +41,12 @@ fn doctor_finds_nothing_broken_where_nothing_is_and_names_what_is() -> Result<()
 }
 
 #[test]
-fn logs_are_those_of_the_network_and_top_gives_the_terminal_back() -> Result<()> {
+fn logs_are_those_of_the_network() -> Result<()> {
     booted_story(|dir| {
         let station = Station::new("lone", "10.7.0.1", 0xa000_0001, dir, Bus::Daemon)?;
         station.start()?;
         let logs = station.machine.run(&["meshctl", "logs", "mesh0", "--lines", "20"])?;
         ensure!(logs.contains("network is running"), "{logs}");
-
-        // A terminal of its own, on which somebody types q once there is something to see.
-        let top = "mkfifo keys; exec 3<>keys; \
-                   script --quiet --return --command 'meshctl top mesh0' /dev/null <keys >screen & \
-                   until grep -q mesh0 screen; do sleep 0.1; done; printf q >&3; wait $!; cat screen";
-        let shown = station.machine.command(&["sh", "-c", &format!("cd /root; {top}")]).succeed()?;
-        ensure!(shown.contains("mesh0"), "{shown:?}");
-        ensure!(shown.contains("\x1b[?1049l"), "the terminal's other screen is left: {shown:?}");
         Ok(())
     })
 }
