@@ -12,8 +12,9 @@ use super::ground::Station;
 
 /// How much more memory the daemon may hold after it, in KiB.
 const GROWTH: u64 = 8 * 1024;
-/// How long a well-behaved client may have to wait meanwhile.
-const PATIENCE: Duration = Duration::from_secs(3);
+/// How long a well-behaved client may have to wait meanwhile: its question stands in one row with those of the flood, and
+/// libraries give up after 25 s. (How fast the row moves is the machine's affair.)
+const PATIENCE: Duration = Duration::from_secs(15);
 
 #[test]
 fn a_flood_of_questions_leaves_the_daemon_responsive_and_small() -> Result<()> {
