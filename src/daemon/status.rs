@@ -141,6 +141,7 @@ const fn mode_name(mode: PeerMode) -> &'static str {
     match mode {
         PeerMode::Pki => "PKI",
         PeerMode::Symmetric => "SYMMETRIC",
+        PeerMode::Wireguard => "WIREGUARD",
     }
 }
 

@@ -46,6 +46,8 @@ pub enum PeerMode {
     Pki,
     /// MeshNet version 1 with one static key for both directions, and no handshake.
     Symmetric,
+    /// The WireGuard protocol, on every link: to the byte where air is free, tersely where it is metered.
+    Wireguard,
 }
 
 /// Why a configuration makes no node, or a peer's is not taken.

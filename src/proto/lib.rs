@@ -10,6 +10,7 @@
 //! - [`meshtastic`]: the client API of a Meshtastic radio, and the price of its air.
 
 mod account;
+pub mod aead;
 mod budget;
 pub mod config;
 pub mod event;
@@ -21,6 +22,7 @@ pub mod link;
 pub mod meshtastic;
 pub mod neighbour;
 mod node;
+pub mod offload;
 mod queue;
 mod route;
 pub mod v1;

@@ -9,6 +9,7 @@
 //! for order and equality.
 
 use std::fmt;
+use std::net::{IpAddr, SocketAddr, SocketAddrV6};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,41 +23,75 @@ pub struct LinkId(pub u16);
 pub enum AddrKind {
     /// A Meshtastic node number.
     Radio,
+    /// An IP address and a UDP port.
+    Udp,
 }
 
-/// Where a peer is on one kind of link: opaque bytes with a kind.
+/// Where a peer is on one kind of link: opaque to the core but for its kind, order and equality.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct LinkAddr {
-    kind: AddrKind,
-    bytes: [u8; 4],
+pub struct LinkAddr(Addr);
+
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+enum Addr {
+    Radio(u32),
+    Udp(SocketAddr),
 }
 
 impl LinkAddr {
     /// The address of a Meshtastic node.
     #[must_use]
     pub const fn radio(node: u32) -> Self {
-        Self { kind: AddrKind::Radio, bytes: node.to_be_bytes() }
+        Self(Addr::Radio(node))
+    }
+
+    /// An IP address and a UDP port. An IPv4 address in IPv6 clothes (`::ffff:a.b.c.d`) is the IPv4 address: sockets for
+    /// both families name it so, and one place must have one name.
+    #[must_use]
+    pub fn udp(address: SocketAddr) -> Self {
+        let ip = address.ip().to_canonical();
+        let scope = match address {
+            SocketAddr::V6(v6) => v6.scope_id(),
+            SocketAddr::V4(_) => 0,
+        };
+        Self(Addr::Udp(match ip {
+            IpAddr::V4(_) => SocketAddr::new(ip, address.port()),
+            IpAddr::V6(ip) => SocketAddrV6::new(ip, address.port(), 0, scope).into(),
+        }))
     }
 
     /// Returns which kind of link reaches this address.
     #[must_use]
     pub const fn kind(&self) -> AddrKind {
-        self.kind
+        match self.0 {
+            Addr::Radio(_) => AddrKind::Radio,
+            Addr::Udp(_) => AddrKind::Udp,
+        }
     }
 
     /// Returns the Meshtastic node number, if this is one.
     #[must_use]
     pub const fn as_radio(&self) -> Option<u32> {
-        match self.kind {
-            AddrKind::Radio => Some(u32::from_be_bytes(self.bytes)),
+        match self.0 {
+            Addr::Radio(node) => Some(node),
+            Addr::Udp(_) => None,
+        }
+    }
+
+    /// Returns the IP address and port, if this is that.
+    #[must_use]
+    pub const fn as_udp(&self) -> Option<SocketAddr> {
+        match self.0 {
+            Addr::Udp(address) => Some(address),
+            Addr::Radio(_) => None,
         }
     }
 }
 
 impl fmt::Display for LinkAddr {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.kind {
-            AddrKind::Radio => write!(f, "!{:08x}", u32::from_be_bytes(self.bytes)),
+        match self.0 {
+            Addr::Radio(node) => write!(f, "!{node:08x}"),
+            Addr::Udp(address) => write!(f, "udp://{address}"),
         }
     }
 }
@@ -82,6 +117,8 @@ pub struct LinkCaps {
     pub ordered: bool,
     /// One datagram can reach all neighbours.
     pub broadcast: bool,
+    /// How many datagrams of equal length it takes at once in one [`Transmit`]; 1 where they go one by one.
+    pub segments: u16,
 }
 
 /// Whether sending takes a scarce, shared and legally limited medium.
@@ -177,8 +214,11 @@ pub struct Transmit {
     pub link: LinkId,
     /// To whom.
     pub to: LinkAddr,
-    /// The bytes, at most the link's MTU.
+    /// The bytes: one datagram of at most the link's MTU, unless `segment` says that there are several.
     pub payload: Vec<u8>,
+    /// `payload` is a row of datagrams of this many bytes each, the last of which may be shorter: what the kernel can cut
+    /// up by itself (UDP segmentation offload). Only for links that promise [`LinkCaps::segments`].
+    pub segment: Option<u16>,
     /// How urgent.
     pub class: Class,
     /// Earlier tries got no answer: the driver should reach as far as it can, whatever it costs.

@@ -311,6 +311,7 @@ impl Node {
             link,
             to: ready.to,
             payload: ready.payload.clone(),
+            segment: None,
             class: ready.class,
             far: ready.far,
             token,

@@ -225,6 +225,7 @@ fn node(now: Instant) -> Node {
         cost: 1,
         ordered: false,
         broadcast: true,
+        segments: 1,
     };
     node.handle_link(LINK, LinkEvent::Up(caps), now);
     node

@@ -113,6 +113,7 @@ impl Tool {
                     Keying::Symmetric { cipher, next: rng.next_u64(), window: ReplayWindow::new() }
                 }
                 (PeerMode::Symmetric, None) => panic!("a symmetric peer needs a preshared key"),
+                (PeerMode::Wireguard, _) => panic!("the tool does not speak WireGuard"),
                 (PeerMode::Pki, psk) => Keying::Pki {
                     pair: Pair::new(config.private_key.clone(), peer.public_key, psk.clone())
                         .expect("test keys are sound"),
@@ -381,7 +382,7 @@ impl Tool {
         let (to, payload, class) = self.out.pop_front()?;
         self.room -= 1;
         self.token += 1;
-        Some(Transmit { link: LINK, to, payload, class, far: false, token: self.token })
+        Some(Transmit { link: LINK, to, payload, segment: None, class, far: false, token: self.token })
     }
 
     /// Returns when something is due, and why.

@@ -25,6 +25,7 @@ pub fn peer_section(peer: &Peer) -> Zeroizing<String> {
     match core.mode {
         PeerMode::Pki => {}
         PeerMode::Symmetric => line(&mut text, "PeerMode", "SYMMETRIC"),
+        PeerMode::Wireguard => line(&mut text, "PeerMode", "WIREGUARD"),
     }
     line(&mut text, "AllowedIPs", &joined(core.allowed_ips.iter().map(ToString::to_string)));
     line(&mut text, "Endpoint", &joined(core.endpoints.iter().map(ToString::to_string)));

@@ -118,7 +118,8 @@ mod tests {
         };
         let mut node = Node::new(&config, [4; 32], Duration::ZERO, now).unwrap();
         let (kind, airtime) = (AddrKind::Radio, Airtime::Free);
-        let caps = LinkCaps { kind, mtu: 219, airtime, cost: 0, ordered: true, broadcast: false };
+        let caps =
+            LinkCaps { kind, mtu: 219, airtime, cost: 0, ordered: true, broadcast: false, segments: 1 };
         node.handle_link(LinkId(0), LinkEvent::Up(caps), now);
         node.handle_link(LinkId(0), LinkEvent::Room(8), now);
         let mut frame = vec![2; 12];

@@ -50,6 +50,7 @@ fn datagram(to: u32, len: usize, token: u64) -> Transmit {
         link: LinkId(0),
         to: LinkAddr::radio(to),
         payload: vec![7; len],
+        segment: None,
         class: Class::Bulk,
         far: false,
         token,

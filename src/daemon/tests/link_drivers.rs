@@ -81,6 +81,7 @@ impl Host {
             link: LinkId(0),
             to: LinkAddr::radio(NODES[to]),
             payload: payload.to_vec(),
+            segment: None,
             class: Class::Interactive,
             far: false,
             token: self.token,

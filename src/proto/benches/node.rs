@@ -64,6 +64,7 @@ fn node(ours: u16, theirs: impl Iterator<Item = u16>, now: Instant) -> Node {
         cost: 1,
         ordered: false,
         broadcast: true,
+        segments: 1,
     };
     node.handle_link(LINK, LinkEvent::Up(caps), now);
     node

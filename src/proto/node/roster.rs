@@ -139,6 +139,7 @@ impl Node {
                 Ok(Keying::Pki(Box::new(Pki::new(pair, lower, self.rekey_after_messages))))
             }
             PeerMode::Symmetric => Ok(Keying::Symmetric(Box::new(self.symmetric(peer)?))),
+            PeerMode::Wireguard => Err(ConfigError::WeakKey(key)),
         }
     }
 

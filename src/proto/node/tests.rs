@@ -79,6 +79,7 @@ fn caps() -> LinkCaps {
         cost: 100,
         ordered: false,
         broadcast: true,
+        segments: 1,
     }
 }
 

@@ -112,7 +112,15 @@ fn streams(corpus: &mut Corpus) {
     for round in 0..100_u64 {
         if round % 10 == 9 {
             let (to, payload) = (LinkAddr::radio(num(1)), vec![3; 40 + usize::try_from(round).unwrap_or(0)]);
-            let transmit = Transmit { link: LINK, to, payload, class: Class::Bulk, far: false, token: round };
+            let transmit = Transmit {
+                link: LINK,
+                to,
+                payload,
+                segment: None,
+                class: Class::Bulk,
+                far: false,
+                token: round,
+            };
             client.handle_transmit(transmit, now);
         }
         while let Some(bytes) = client.poll_bytes() {

@@ -171,6 +171,7 @@ impl Device {
             cost: 100,
             ordered: false,
             broadcast: false,
+            segments: 1,
         }
     }
 

@@ -249,6 +249,7 @@ fn transmit(token: u64, len: usize) -> Transmit {
         link: LinkId(0),
         to: LinkAddr::radio(PEER),
         payload: vec![0x55; len],
+        segment: None,
         class: Class::Bulk,
         far: false,
         token,
