@@ -28,7 +28,7 @@ mod route;
 pub mod v1;
 
 pub use neighbour::mac_of;
-pub use node::{Node, PingError, RekeyError};
+pub use node::{DeviceFrame, Node, PingError, RekeyError};
 
 #[cfg(test)]
 pub(crate) mod testing {
