@@ -270,6 +270,7 @@ impl Instance {
                 info!(interface = self.config.tap_name, "the interface is up again");
                 self.tap_is_up = true;
             }
+            InterfaceEvent::Surroundings(addresses) => debug!(?addresses, "something changed around us"),
             InterfaceEvent::Broken(error) => bail!("the interface is up again, but {error}"),
             InterfaceEvent::Removed => {
                 error!(message_id = catalog::INTERFACE_TAKEN, "somebody removed the interface");

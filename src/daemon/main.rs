@@ -99,7 +99,7 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
     for dir in [&state_dir, &runtime_dir] {
         files::check_dir(dir)?;
     }
-    let (interface, interface_events) = netlink::start(&config.tap_name)?;
+    let (interface, interface_events) = netlink::start(&config.tap_name, false)?;
     let roster = Roster::load(state_dir.join(format!("{}.peers", config.tap_name)), &config.peers)?;
     let allowed = roster.members().iter().flat_map(|member| member.peer.core.allowed_ips.iter().copied());
     let mac = meshnet_proto::mac_of(&private_key.public());

@@ -13,6 +13,7 @@
 
 mod apply;
 mod present;
+mod surroundings;
 mod watch;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -24,6 +25,7 @@ use futures_util::{StreamExt as _, TryStreamExt as _};
 use ipnet::IpNet;
 use rtnetlink::sys::AsyncSocket as _;
 use tokio::sync::{mpsc, oneshot};
+use tracing::debug;
 
 pub use watch::InterfaceEvent;
 
@@ -132,16 +134,19 @@ fn gone() -> anyhow::Error {
 
 /// Starts the helper for the interface of that name.
 ///
+/// With `surroundings` it also tells what changes around the interface ([`InterfaceEvent::Surroundings`]), once at the start
+/// too: where air is free, other ways may open and close.
+///
 /// # Errors
 /// If there is no such interface, or no netlink.
-pub fn start(name: &str) -> anyhow::Result<(Interface, mpsc::Receiver<InterfaceEvent>)> {
+pub fn start(name: &str, surroundings: bool) -> anyhow::Result<(Interface, mpsc::Receiver<InterfaceEvent>)> {
     let (requests, incoming) = mpsc::channel(CHANNEL_LEN);
     let (events, outgoing) = mpsc::channel(CHANNEL_LEN);
     let (ready, started) = oneshot::channel();
     let name = name.to_owned();
     thread::Builder::new()
         .name("netlink".to_owned())
-        .spawn(move || run(&name, incoming, events, ready))
+        .spawn(move || run(&name, surroundings, incoming, events, ready))
         .context("cannot start the netlink helper")?;
     started.blocking_recv().map_err(|_| gone())??;
     Ok((Interface { requests }, outgoing))
@@ -149,11 +154,12 @@ pub fn start(name: &str) -> anyhow::Result<(Interface, mpsc::Receiver<InterfaceE
 
 fn run(
     name: &str,
+    surroundings: bool,
     requests: mpsc::Receiver<Configure>,
     events: mpsc::Sender<InterfaceEvent>,
     ready: oneshot::Sender<anyhow::Result<()>>,
 ) {
-    let runtime = match tokio::runtime::Builder::new_current_thread().enable_io().build() {
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build() {
         Ok(runtime) => runtime,
         Err(error) => {
             // Nobody waits for the answer only if the daemon is ending.
@@ -162,11 +168,12 @@ fn run(
         }
     };
     runtime.block_on(async {
-        match connect(name).await {
+        match connect(name, surroundings).await {
             Ok((handle, index, messages)) => {
                 crate::wall::raise_around_netlink();
                 let _ = ready.send(Ok(()));
-                serve(&handle, index, messages, requests, events).await;
+                let around = surroundings.then(Around::default);
+                serve(&handle, watch::Watch::new(index, messages), around, requests, events).await;
             }
             Err(error) => {
                 let _ = ready.send(Err(error));
@@ -176,10 +183,14 @@ fn run(
 }
 
 /// Opens the socket, subscribed to news of links, and finds the interface.
-async fn connect(name: &str) -> anyhow::Result<(rtnetlink::Handle, u32, watch::Messages)> {
+async fn connect(
+    name: &str,
+    surroundings: bool,
+) -> anyhow::Result<(rtnetlink::Handle, u32, watch::Messages)> {
+    let groups =
+        if surroundings { &surroundings::GROUPS[..] } else { &[rtnetlink::MulticastGroup::Link][..] };
     let (mut connection, handle, messages) =
-        rtnetlink::new_multicast_connection(&[rtnetlink::MulticastGroup::Link])
-            .context("cannot open netlink")?;
+        rtnetlink::new_multicast_connection(groups).context("cannot open netlink")?;
     let socket = connection.socket_mut().socket_mut();
     socket.set_netlink_get_strict_chk(true).context("cannot have the kernel choose what it answers")?;
     tokio::spawn(connection);
@@ -190,18 +201,44 @@ async fn connect(name: &str) -> anyhow::Result<(rtnetlink::Handle, u32, watch::M
     Ok((handle, index, messages.map(|(message, _)| message).boxed()))
 }
 
+/// When a look around is due.
+struct Around {
+    due: Option<tokio::time::Instant>,
+}
+
+impl Default for Around {
+    fn default() -> Self {
+        Self { due: Some(tokio::time::Instant::now()) }
+    }
+}
+
+impl Around {
+    /// Something changed: the look is taken once the flock that it belongs to has passed.
+    fn note(&mut self) {
+        self.due.get_or_insert_with(|| tokio::time::Instant::now() + surroundings::FLOCK);
+    }
+
+    /// Ends when a look is due, which may be never.
+    async fn passed(around: Option<&Self>) {
+        match around.and_then(|around| around.due) {
+            Some(due) => tokio::time::sleep_until(due).await,
+            None => std::future::pending().await,
+        }
+    }
+}
+
 /// Serves requests and passes news on until nobody wants either.
 async fn serve(
     handle: &rtnetlink::Handle,
-    index: u32,
-    messages: watch::Messages,
+    mut watch: watch::Watch,
+    mut around: Option<Around>,
     mut requests: mpsc::Receiver<Configure>,
     events: mpsc::Sender<InterfaceEvent>,
 ) {
-    let mut watch = watch::Watch::new(index, messages);
+    let index = watch.index();
     let mut current = None;
     loop {
-        tokio::select! {
+        let event = tokio::select! {
             request = requests.recv() => {
                 let Some(Configure { settings, done }) = request else { return };
                 let applied = apply::apply(handle, index, &settings).await;
@@ -211,19 +248,38 @@ async fn serve(
                 }
                 // Who asked may have stopped waiting.
                 let _ = done.send(applied);
+                continue;
             }
-            event = watch.next() => {
-                let Some(event) = event else { return };
-                let restored = match (&event, &current) {
-                    // Going down cost it its routes and IPv6 addresses.
-                    (InterfaceEvent::Up, Some(settings)) => apply::apply(handle, index, settings).await,
-                    _ => Ok(()),
-                };
-                let event = restored.map_or_else(|error| InterfaceEvent::Broken(format!("{error:#}")), |()| event);
-                if events.send(event).await.is_err() {
-                    return;
+            news = watch.next() => match news {
+                None => return,
+                Some(watch::News::Around) => {
+                    if let Some(around) = &mut around {
+                        around.note();
+                    }
+                    continue;
+                }
+                Some(watch::News::Interface(event)) => {
+                    let restored = match (&event, &current) {
+                        // Going down cost it its routes and IPv6 addresses.
+                        (InterfaceEvent::Up, Some(settings)) => apply::apply(handle, index, settings).await,
+                        _ => Ok(()),
+                    };
+                    restored.map_or_else(|error| InterfaceEvent::Broken(format!("{error:#}")), |()| event)
+                }
+            },
+            () = Around::passed(around.as_ref()) => {
+                around = Some(Around { due: None });
+                match surroundings::addresses(handle, index).await {
+                    Ok(addresses) => InterfaceEvent::Surroundings(addresses),
+                    Err(error) => {
+                        debug!(%error, "cannot look at this host's addresses");
+                        continue;
+                    }
                 }
             }
+        };
+        if events.send(event).await.is_err() {
+            return;
         }
     }
 }
