@@ -5,6 +5,7 @@
 
 mod alarm;
 pub mod catalog;
+pub mod cipher;
 pub mod cli;
 pub mod config;
 pub mod control;
