@@ -78,7 +78,7 @@ impl Instance {
         }
         for spec in &config.links {
             if !self.links.specs().any(|(_, running)| running == spec) {
-                info!(link = spec.name, "link is added: {}", spec.connect);
+                info!(link = spec.name, "link is added: {}", spec.kind);
                 self.links.start(spec).map_err(|error| Error::Failed(format!("{error:#}")))?;
             }
         }
