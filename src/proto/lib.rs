@@ -13,6 +13,7 @@ mod account;
 pub mod aead;
 mod budget;
 pub mod config;
+pub mod control;
 pub mod event;
 pub mod frame;
 mod icmp;
