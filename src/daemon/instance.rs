@@ -288,7 +288,7 @@ impl Instance {
         let mut count = 0;
         while let Some(frame) = self.node.poll_device() {
             trace!(bytes = frame.bytes.len(), "frame to the kernel");
-            if let Err(error) = self.tap.write(&frame.bytes)
+            if let Err(error) = self.tap.write(frame.bytes)
                 && self.tap_is_up
             {
                 debug!(%error, "the kernel did not take a frame");
