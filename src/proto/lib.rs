@@ -27,6 +27,7 @@ pub mod offload;
 mod queue;
 mod route;
 pub mod v1;
+pub mod wg;
 
 pub use neighbour::mac_of;
 pub use node::{DeviceFrame, Node, PingError, RekeyError};
