@@ -25,6 +25,7 @@ mod node;
 pub mod offload;
 mod queue;
 mod route;
+pub mod terse;
 pub mod v1;
 
 pub use neighbour::mac_of;
