@@ -26,6 +26,7 @@ mod node;
 pub mod offload;
 mod queue;
 mod route;
+pub mod terse;
 pub mod v1;
 pub mod wg;
 
