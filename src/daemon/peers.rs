@@ -218,7 +218,7 @@ mod tests {
                 endpoints: vec![LinkAddr::radio(node)],
                 mode: PeerMode::Symmetric,
                 keepalive: None,
-                bulk_over_metered: true,
+                bulk_over_metered: None,
             },
             contacts: vec![Contact { node, public_key: Some([number; 32]) }],
             names: Vec::new(),

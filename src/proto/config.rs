@@ -41,8 +41,9 @@ pub struct PeerConfig {
     /// [`PeerMode::Wireguard`] on links where air is free: how often at least the peer hears something, so that a NAT on
     /// the way does not forget us. Nothing of the kind goes over a metered link.
     pub keepalive: Option<Duration>,
-    /// [`PeerMode::Wireguard`]: bulk traffic may use a metered link while a link where air is free could reach the peer.
-    pub bulk_over_metered: bool,
+    /// [`PeerMode::Wireguard`]: bulk traffic may use metered links. If nothing is said, it may use those that the peer has an
+    /// endpoint on here: that the operator gave it one is the permission.
+    pub bulk_over_metered: Option<bool>,
 }
 
 /// The session protocol spoken with a peer.

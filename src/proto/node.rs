@@ -13,11 +13,15 @@
 //! Invariants: every packet comes out, waits in a bounded place, or is counted in a [`DropReason`]; a peer's timer in
 //! `timers` is that of its state.
 
+mod controls;
 mod device;
 mod durable;
+mod free;
 mod inbound;
+mod inner;
 mod link_news;
 mod links;
+mod metered;
 mod outbound;
 mod outbox;
 mod peer;
@@ -28,12 +32,15 @@ mod quality;
 mod rekey;
 mod roster;
 mod silence;
+mod stock;
 mod store;
 #[cfg(test)]
 mod tests;
+mod wireguard;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ipnet::IpNet;
@@ -41,7 +48,6 @@ use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng as _, SeedableRng as _};
 
 use self::durable::Retired;
-use self::device::NOWHERE;
 use self::links::LinkState;
 use self::outbox::Outbox;
 use self::peer::Keying;
@@ -49,9 +55,11 @@ use self::peers::Peers;
 use self::ping::Ping;
 pub use self::ping::PingError;
 pub use self::rekey::RekeyError;
+use self::wireguard::Clock;
 use crate::account::Account;
+use crate::aead::{Aead, Portable};
 use crate::config::{Config, ConfigError};
-use crate::event::{DropReason, Event, LinkSnapshot, PeerSnapshot, Snapshot};
+use crate::event::{DropReason, Event, LinkSnapshot, PeerSnapshot, Snapshot, Ways};
 use crate::frame::Mac;
 use crate::key::{PrivateKey, PublicKey};
 use crate::limit::Bucket;
@@ -62,6 +70,9 @@ use crate::queue::PeerIndex;
 use crate::route::Routes;
 use crate::v1::counters::Counters;
 use crate::v1::fragment::Reassembler;
+use crate::wg::gate::Gate;
+use crate::wg::index::Indices;
+use crate::wg::noise::Identity;
 
 /// Frames that wait for the interface to take them.
 const MAX_DEVICE_FRAMES: usize = 512;
@@ -82,6 +93,7 @@ pub struct DeviceFrame<'a> {
 /// A network's protocol core. See the module's introduction.
 pub struct Node {
     private_key: PrivateKey,
+    identity: Arc<Identity>,
     public_key: PublicKey,
     mac: Mac,
     addresses: Vec<IpNet>,
@@ -100,12 +112,19 @@ pub struct Node {
     retired: VecDeque<Retired>,
     rng: ChaCha20Rng,
     handshakes: Bucket,
+    gate: Gate,
+    /// Whose session an index names.
+    indices: Indices<PeerIndex>,
+    clock: Clock,
+    aead: &'static dyn Aead,
+    /// Where others reach this host by UDP.
+    own_addresses: Vec<SocketAddr>,
     unreachables: Bucket,
-    to_device: VecDeque<Vec<u8>>,
+    to_device: VecDeque<(Vec<u8>, Offload)>,
     /// The frame that was lent last.
     lent: Vec<u8>,
     /// Packets of WIREGUARD peers, on their way to the interface.
-    coalescer: Coalescer,
+    coalescer: Option<Coalescer>,
     /// Datagrams of theirs, on their way to links where air is free.
     outbox: Outbox,
     events: VecDeque<Event>,
@@ -133,7 +152,7 @@ impl Node {
     pub fn new(
         config: &Config,
         seed: [u8; 32],
-        _unix_time: Duration,
+        unix_time: Duration,
         now: Instant,
     ) -> Result<Self, ConfigError> {
         let public_key = config.private_key.public();
@@ -145,6 +164,7 @@ impl Node {
         rng.fill_bytes(&mut ping_key);
         let mut node = Self {
             private_key: config.private_key.clone(),
+            identity: Identity::new(config.private_key.clone()),
             public_key,
             mac,
             addresses: config.addresses.clone(),
@@ -160,10 +180,15 @@ impl Node {
             retired: VecDeque::new(),
             rng,
             handshakes: HANDSHAKES,
+            gate: Gate::new(&public_key),
+            indices: Indices::default(),
+            clock: Clock { born: now, unix_time },
+            aead: &Portable,
+            own_addresses: Vec::new(),
             unreachables: UNREACHABLES,
             to_device: VecDeque::new(),
             lent: Vec::new(),
-            coalescer: Coalescer::new(mac, NOWHERE, false),
+            coalescer: None,
             outbox: Outbox::default(),
             events: VecDeque::new(),
             account: Account::default(),
@@ -181,6 +206,16 @@ impl Node {
             node.add_peer(peer, now)?;
         }
         Ok(node)
+    }
+
+    /// Has the sessions of WIREGUARD peers sealed and opened by this implementation.
+    pub const fn set_aead(&mut self, aead: &'static dyn Aead) {
+        self.aead = aead;
+    }
+
+    /// Takes the buffer of a datagram that was sent, for use again.
+    pub fn recycle(&mut self, buffer: Vec<u8>) {
+        self.outbox.recycle(buffer);
     }
 
     /// Does what is due.
@@ -201,6 +236,9 @@ impl Node {
     fn peer_timeout(&mut self, at: PeerIndex, now: Instant) {
         let expired = self.peers[at].expire_waiting(now);
         self.account.count_many(at, DropReason::Expired, expired);
+        if let Keying::Wireguard(_) = self.peers[at].keying {
+            return self.wireguard_timeout(at, now);
+        }
         let pace = self.path(at).map(|(link, _)| self.links[&link].pace());
         if let Keying::Pki(pki) = &mut self.peers[at].keying {
             match pace {
@@ -219,7 +257,11 @@ impl Node {
         let wanted = self.peers[at].deadline(pace, now);
         // A machine that still wants what it was just given would spin; it is looked at again a little later.
         let wanted = wanted.map(|(due, why)| (due.max(now + Duration::from_millis(1)), why));
-        if let Some((due, why)) = std::mem::replace(&mut self.peers[at].timer, wanted) {
+        let before = std::mem::replace(&mut self.peers[at].timer, wanted);
+        if before == wanted {
+            return;
+        }
+        if let Some((due, why)) = before {
             self.timers.remove(&(due, at, why));
         }
         if let Some((due, why)) = wanted {
@@ -236,6 +278,9 @@ impl Node {
     /// else (where nobody answered) the next of those that there are.
     fn path(&self, at: PeerIndex) -> Option<(LinkId, LinkAddr)> {
         let peer = &self.peers[at];
+        if let Keying::Wireguard(wireguard) = &peer.keying {
+            return wireguard.paths.current();
+        }
         let is_up = |link: &LinkId| self.links.get(link).is_some_and(|state| state.caps.is_some());
         if let Some(path) = peer.heard_on.filter(|(link, _)| is_up(link)) {
             return Some(path);
@@ -261,7 +306,7 @@ impl Node {
 
     fn push_device(&mut self, frame: Vec<u8>) {
         if self.to_device.len() < MAX_DEVICE_FRAMES {
-            self.to_device.push_back(frame);
+            self.to_device.push_back((frame, Offload::default()));
         } else {
             self.account.count_nobodys(DropReason::QueueOverflow);
         }
@@ -274,11 +319,11 @@ impl Node {
     /// Returns the next frame for the interface. Poll until there is none after each `handle_*`: what comes in the
     /// meantime may find no room.
     pub fn poll_device(&mut self) -> Option<DeviceFrame<'_>> {
-        if let Some(frame) = self.to_device.pop_front() {
+        if let Some((frame, offload)) = self.to_device.pop_front() {
             self.lent = frame;
-            return Some(DeviceFrame { bytes: &self.lent, offload: Offload::default() });
+            return Some(DeviceFrame { bytes: &self.lent, offload });
         }
-        self.coalescer.poll().map(|(bytes, offload)| DeviceFrame { bytes, offload })
+        self.coalescer.as_mut()?.poll().map(|(bytes, offload)| DeviceFrame { bytes, offload })
     }
 
     /// Returns the next event for an operator.
@@ -303,6 +348,15 @@ impl Node {
             last_handshake: match &peer.keying {
                 Keying::Pki(pki) => pki.last_handshake(),
                 Keying::Symmetric(_) => None,
+                Keying::Wireguard(wireguard) => wireguard.tunnel.last_handshake(),
+            },
+            ways: match &peer.keying {
+                Keying::Wireguard(wireguard) => Some(Ways {
+                    tier: wireguard.paths.tier(),
+                    why: wireguard.paths.why().0,
+                    paths: wireguard.paths.views().collect(),
+                }),
+                Keying::Pki(_) | Keying::Symmetric(_) => None,
             },
             last_seen: peer.last_seen,
             endpoint: self.path(at),
@@ -344,7 +398,7 @@ impl Node {
             far: ready.far,
             token,
         };
-        self.note_left(&ready, Some(now));
+        self.note_left(link, &ready, Some(now));
         self.links.get_mut(&link)?.remember(token, ready, price, now);
         Some(transmit)
     }

@@ -210,7 +210,7 @@ fn node(now: Instant) -> Node {
         endpoints: vec![LinkAddr::radio(num(at))],
         mode,
         keepalive: None,
-        bulk_over_metered: true,
+        bulk_over_metered: None,
     });
     let config = Config {
         private_key: key(0),

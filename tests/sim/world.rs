@@ -108,7 +108,7 @@ impl Plan {
             endpoints: vec![LinkAddr::radio(num(at))],
             mode: pair.mode,
             keepalive: None,
-            bulk_over_metered: true,
+            bulk_over_metered: None,
         }
     }
 

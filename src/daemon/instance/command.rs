@@ -68,7 +68,7 @@ impl Instance {
             endpoints: Vec::new(),
             mode: self.usual_mode(change.endpoints.as_deref().unwrap_or_default()),
             keepalive: None,
-            bulk_over_metered: true,
+            bulk_over_metered: None,
         };
         let blank = Peer {
             name: None,

@@ -109,7 +109,7 @@ mod tests {
             endpoints: vec![LinkAddr::radio(7)],
             mode: PeerMode::Symmetric,
             keepalive: None,
-            bulk_over_metered: true,
+            bulk_over_metered: None,
         };
         let config = Config {
             private_key: PrivateKey::from_random([1; 32]),

@@ -49,7 +49,7 @@ fn node(ours: u16, theirs: impl Iterator<Item = u16>, now: Instant) -> Node {
         endpoints: vec![LinkAddr::radio(u32::from(at) + 1)],
         mode: PeerMode::Pki,
         keepalive: None,
-        bulk_over_metered: true,
+        bulk_over_metered: None,
     });
     let config = Config {
         private_key: key(ours),

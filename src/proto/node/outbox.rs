@@ -28,15 +28,32 @@ pub(super) struct Outbox {
 impl Outbox {
     /// Returns where the next datagram of `len` bytes goes: a buffer, to whose end it is to be added. `None` if too many
     /// rows wait. `segments`: how many datagrams the link takes at once.
-    pub(super) fn row(&mut self, link: LinkId, to: LinkAddr, len: usize, segments: u16) -> Option<&mut Vec<u8>> {
-        let open = self.rows.back().is_some_and(|row| (row.link, row.to) == (link, to) && has_room(row, len, segments));
+    pub(super) fn row(
+        &mut self,
+        link: LinkId,
+        to: LinkAddr,
+        len: usize,
+        segments: u16,
+    ) -> Option<&mut Vec<u8>> {
+        let open = self
+            .rows
+            .back()
+            .is_some_and(|row| (row.link, row.to) == (link, to) && has_room(row, len, segments));
         if !open {
             if self.rows.len() >= MAX_ROWS {
                 return None;
             }
             let payload = self.spare.pop().unwrap_or_default();
             let segment = u16::try_from(len).ok();
-            self.rows.push_back(Transmit { link, to, payload, segment, class: Class::Bulk, far: false, token: 0 });
+            self.rows.push_back(Transmit {
+                link,
+                to,
+                payload,
+                segment,
+                class: Class::Bulk,
+                far: false,
+                token: 0,
+            });
         }
         self.rows.back_mut().map(|row| &mut row.payload)
     }

@@ -98,7 +98,7 @@ fn config(setup: &Setup, ours: usize) -> Config {
             endpoints: vec![radio(theirs)],
             mode: setup.mode,
             keepalive: None,
-            bulk_over_metered: true,
+            bulk_over_metered: None,
         }],
     }
 }

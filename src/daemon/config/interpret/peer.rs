@@ -274,7 +274,7 @@ impl Draft {
             endpoints,
             mode,
             keepalive: None,
-            bulk_over_metered: true,
+            bulk_over_metered: None,
         };
         Some(Peer {
             name: self.name,

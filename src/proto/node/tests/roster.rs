@@ -26,7 +26,7 @@ fn third() -> PeerConfig {
         endpoints: vec![LinkAddr::radio(3)],
         mode: PeerMode::Pki,
         keepalive: None,
-        bulk_over_metered: true,
+        bulk_over_metered: None,
     }
 }
 
