@@ -19,3 +19,6 @@ pub mod parity;
 pub mod reassembly;
 
 pub use frame::Malformed;
+
+#[cfg(test)]
+mod tests;

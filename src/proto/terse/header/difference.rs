@@ -24,7 +24,9 @@ const MORE_ID: u8 = 1 << 7;
 pub(super) enum Fit {
     /// No number takes more than 2 bytes.
     Narrow,
-    /// Some do: a nearer base would be better.
+    /// Some do because they are behind the base's, as in a retransmission: what follows will fit again.
+    Behind,
+    /// Some do because the flow has moved on: a nearer base would be better.
     Wide,
 }
 
@@ -36,12 +38,18 @@ pub(super) fn fit(base: &Base, next: &Base) -> Option<Fit> {
     if stamps != base_stamps || !plain {
         return None;
     }
-    let stamp = stamp_distances(base, next).into_iter().max().unwrap_or(0);
-    if stamp >= 1 << 24 {
+    let stamps = stamp_distances(base, next);
+    if stamps.iter().any(|&distance| distance >= 1 << 24) {
         return None;
     }
-    let number = distances(base, next).into_iter().max().unwrap_or(0).max(stamp);
-    Some(if number < 1 << 16 { Fit::Narrow } else { Fit::Wide })
+    let wide = |distance: &u32| *distance >= 1 << 16;
+    let numbers = distances(base, next).into_iter().filter(wide);
+    let ahead = numbers.clone().any(|distance| distance < 1 << 31) || stamps.iter().any(wide);
+    Some(match (ahead, numbers.count()) {
+        (true, _) => Fit::Wide,
+        (false, 0) => Fit::Narrow,
+        (false, _) => Fit::Behind,
+    })
 }
 
 fn distances(base: &Base, next: &Base) -> [u32; 2] {

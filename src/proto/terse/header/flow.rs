@@ -10,7 +10,7 @@
 //! - The sender refers only to slots that are confirmed. It announces a slot again only to forget what it had confirmed.
 //! - A receiver that finds a reference with a counter below that of the slot's announcement refuses it: it is a late packet
 //!   that means the base before. Announcements that come late are not kept.
-//! - Memory is fixed: 16 bases in each direction and [`MAX_CONFIRMS`] confirmations.
+//! - Memory is bounded: 16 bases in each direction and [`MAX_CONFIRMS`] confirmations; none of it before the first segment.
 //!
 //! One [`Flows`] belongs to one session, and ends with it. Only what authenticated and is no replay may come in.
 
@@ -43,6 +43,8 @@ const MAX_CONFIRMS: usize = 4;
 /// [`MAX_PATIENCE`].
 const PATIENCE: u32 = 4;
 const MAX_PATIENCE: u32 = 64;
+/// A slot is not taken from a flow that used it within so many packets: more flows than slots would only push each other out.
+const BUSY: u64 = 32;
 
 /// The headers that differences are from.
 #[derive(Debug, Clone, Copy)]
@@ -95,8 +97,10 @@ struct Known {
 /// The flows of one session, in both directions.
 #[derive(Debug, Default)]
 pub struct Flows {
-    ours: [Option<Announced>; SLOTS],
-    theirs: [Option<Known>; SLOTS],
+    /// By slot; at most [`SLOTS`].
+    ours: Vec<Announced>,
+    /// By slot; at most [`SLOTS`].
+    theirs: Vec<Option<Known>>,
     /// Counters that we have yet to confirm.
     confirms: VecDeque<u64>,
     /// The greatest counter received.
@@ -128,14 +132,14 @@ impl Flows {
             Some(parsed) => self.compress_parsed(&parsed, context, counter, room, &mut body),
             None => compress_verbatim(packet, &mut body),
         }
-        while self.confirms.front().is_some_and(|&confirm| confirm + STALE < self.heard) {
+        while self.confirms.front().is_some_and(|&confirm| self.heard - confirm > STALE) {
             self.confirms.pop_front();
         }
-        if body.len() + CONFIRMATION_LEN <= room || body.len() > room {
-            if let Some(confirm) = self.confirms.pop_front() {
-                out.push(CONFIRMATION);
-                out.extend(counter_low(confirm).to_be_bytes());
-            }
+        if (body.len() + CONFIRMATION_LEN <= room || body.len() > room)
+            && let Some(confirm) = self.confirms.pop_front()
+        {
+            out.push(CONFIRMATION);
+            out.extend(counter_low(confirm).to_be_bytes());
         }
         out.extend(body);
     }
@@ -156,7 +160,7 @@ impl Flows {
         packet.compress(context, &mut plain);
         let mut best = plain.clone();
         if let Some((slot, _)) = reference
-            && let Some(announced) = &self.ours[usize::from(slot)]
+            && let Some(announced) = self.ours.get(usize::from(slot))
         {
             best = vec![REFERENCE | slot];
             difference::put(&announced.base, &base, &mut best);
@@ -171,7 +175,7 @@ impl Flows {
             out.extend(plain);
             return;
         }
-        if let Some(announced) = reference.and_then(|(slot, _)| self.ours[usize::from(slot)].as_mut()) {
+        if let Some(announced) = reference.and_then(|(slot, _)| self.ours.get_mut(usize::from(slot))) {
             announced.used = counter;
         }
         out.extend(best);
@@ -198,8 +202,8 @@ impl Flows {
         let slot = dispatch & 15;
         match dispatch & 0xf0 {
             REFERENCE => {
-                let known = self.theirs[usize::from(slot)].filter(|known| known.counter < counter);
-                let base = known.ok_or(Malformed)?.base;
+                let known = self.theirs.get(usize::from(slot)).copied().flatten();
+                let base = known.filter(|known| known.counter < counter).ok_or(Malformed)?.base;
                 let Base { ip, tcp } = difference::read(&base, &mut reader)?;
                 Packet { ip, transport: Transport::Tcp(tcp), payload: reader.0 }.emit(out)
             }
@@ -215,60 +219,66 @@ impl Flows {
         }
     }
 
-    /// Finds the confirmed slot that takes the fewest bytes for a segment.
+    /// Finds the confirmed slot that fits a segment best; of equals, the latest.
     fn best_reference(&self, base: &Base) -> Option<(u8, Fit)> {
-        let confirmed = (0..).zip(&self.ours).filter_map(|(at, slot)| Some((at, slot.as_ref()?)));
-        confirmed
+        (0..)
+            .zip(&self.ours)
             .filter(|(_, slot)| slot.confirmed && slot.base.is_of_flow(base))
             .filter_map(|(at, slot)| Some((at, difference::fit(&slot.base, base)?, slot.counter)))
             .min_by_key(|&(_, fit, counter)| (fit, u64::MAX - counter))
             .map(|(at, fit, _)| (at, fit))
     }
 
-    /// Takes a slot to announce a segment in, unless one of its flow was announced a short while ago.
+    /// Takes a slot to announce a segment in, unless one of its flow was announced a short while ago or all are busy.
     fn announce(&mut self, base: &Base, counter: u64) -> Option<u8> {
-        let mut patience = PATIENCE;
-        let waiting = self
-            .ours
-            .iter()
-            .position(|slot| slot.is_some_and(|slot| !slot.confirmed && slot.base.is_of_flow(base)));
-        if let Some(slot) = waiting.and_then(|at| self.ours[at].as_mut()) {
-            if slot.patience > 0 {
+        let waiting = self.ours.iter().position(|slot| !slot.confirmed && slot.base.is_of_flow(base));
+        let patience = match waiting.and_then(|at| self.ours.get_mut(at)) {
+            Some(slot) if slot.patience > 0 => {
                 slot.patience -= 1;
                 return None;
             }
-            patience = (slot.last_patience * 2).min(MAX_PATIENCE);
-        }
-        // Its own, else a free one, else the one that was not used for longest; only not what this flow refers to so far.
-        let newest = self.ours.iter().flatten().filter(|slot| slot.confirmed && slot.base.is_of_flow(base));
-        let keep = newest.map(|slot| slot.counter).max();
-        let at = waiting.or_else(|| {
-            let candidates = self.ours.iter().enumerate();
-            candidates
-                .filter(|(_, slot)| slot.is_none_or(|slot| Some(slot.counter) != keep))
-                .min_by_key(|(_, slot)| slot.map(|slot| slot.used))
-                .map(|(at, _)| at)
-        })?;
-        self.ours[at] = Some(Announced {
+            Some(slot) => (slot.last_patience * 2).min(MAX_PATIENCE),
+            None => PATIENCE,
+        };
+        let slot = Announced {
             base: *base,
             counter,
             confirmed: false,
             used: counter,
             patience,
             last_patience: patience,
-        });
+        };
+        // Its own, else a fresh one, else the one that was not used for longest.
+        let at = match waiting {
+            Some(at) => at,
+            None if self.ours.len() < SLOTS => {
+                self.ours.push(slot);
+                self.ours.len() - 1
+            }
+            None => self.idle_slot(counter)?,
+        };
+        self.ours[at] = slot;
         u8::try_from(at).ok()
     }
 
+    fn idle_slot(&self, counter: u64) -> Option<usize> {
+        let idle = self.ours.iter().enumerate().filter(|(_, slot)| counter.saturating_sub(slot.used) >= BUSY);
+        idle.min_by_key(|(_, slot)| slot.used).map(|(at, _)| at)
+    }
+
     fn confirm(&mut self, low: u16) {
-        let named = self.ours.iter_mut().flatten().filter(|slot| counter_low(slot.counter) == low);
+        let named = self.ours.iter_mut().filter(|slot| counter_low(slot.counter) == low);
         if let Some(slot) = named.max_by_key(|slot| slot.counter) {
             slot.confirmed = true;
         }
     }
 
     fn learn(&mut self, slot: u8, base: Base, counter: u64) {
-        let known = &mut self.theirs[usize::from(slot)];
+        let at = usize::from(slot);
+        if self.theirs.len() <= at {
+            self.theirs.resize(at + 1, None);
+        }
+        let known = &mut self.theirs[at];
         if known.is_some_and(|known| known.counter >= counter) {
             return;
         }
