@@ -82,7 +82,7 @@ impl<'a> Part<'a> {
         let mut out = Vec::with_capacity(PART_HEADER + self.chunk.len());
         out.push(first_byte(kind, self.tag));
         out.extend(self.counter_low.to_be_bytes());
-        out.push(high << 4 | (self.count - 1) & 15);
+        out.push(high << 4 | self.count.wrapping_sub(1) & 15);
         out.extend_from_slice(self.chunk);
         out
     }

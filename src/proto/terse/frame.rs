@@ -53,7 +53,7 @@ pub enum Datagram<'a> {
 /// A sealed packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Data<'a> {
-    /// Which of the session between the two.
+    /// Which of the sessions between the two.
     pub tag: u8,
     /// The low 16 bits of the counter.
     pub counter_low: u16,

@@ -4,10 +4,17 @@
 //! compressed if writing it out again gives the same bytes. They keep nothing from one packet to the next: each packet
 //! stands for itself, whatever was lost before. What both ends know beforehand is the [`Context`].
 //!
+//! [`Flows`] adds what the two ends learn in a session: TCP segments of a flow that the receiver has confirmed to know go
+//! as differences from one of its earlier segments.
+//!
 //! The first byte, the dispatch, is never below 0x10: those are control messages.
 
 mod address;
 mod context;
+mod difference;
+mod flow;
+#[cfg(test)]
+mod flow_tests;
 mod ip;
 mod options;
 mod packet;
@@ -17,6 +24,7 @@ mod tcp;
 mod tests;
 
 pub use context::{Context, End};
+pub use flow::Flows;
 
 use packet::{COMPRESSED, Packet};
 use reader::Reader;

@@ -64,6 +64,13 @@ impl Context {
         }
         hash.finalize()[0] & TAG_MASK
     }
+
+    /// Returns what a responder writes into the tag of its response, where `ephemeral` is its own: a check that matches only
+    /// if the initiator's did.
+    #[must_use]
+    pub fn response_check(&self, init_matched: bool, ephemeral: &[u8; 32]) -> u8 {
+        self.check(false, ephemeral) ^ u8::from(!init_matched)
+    }
 }
 
 #[cfg(test)]
@@ -88,5 +95,7 @@ mod tests {
             ours.check(true, &key) == other.check(true, &key)
         });
         assert!(same.count() < 32);
+        assert_eq!(ours.mirrored().response_check(true, &[1; 32]), ours.check(true, &[1; 32]));
+        assert_ne!(ours.mirrored().response_check(false, &[1; 32]), ours.check(true, &[1; 32]));
     }
 }

@@ -155,59 +155,12 @@ impl Ip {
     pub(super) fn compress(&self, from: &End, to: &End, out: &mut Vec<u8>) -> u8 {
         match *self {
             Self::V4 { class, id, df, hops, source, destination, .. } => {
-                let (source, destination) = (ModeV4::of(source, from.v4), ModeV4::of(destination, to.v4));
-                let own = source.is_own() && destination.is_own();
-                if own && class == CLASSES[0] && hops == HOPS[0] && !(id == 0 && !df) {
-                    if id != 0 {
-                        out.extend(id.to_be_bytes());
-                    }
-                    return match (df, id) {
-                        (true, 0) => form::V4_ATOMIC,
-                        (true, _) => form::V4_DF,
-                        (false, _) => form::V4_PLAIN,
-                    };
-                }
-                let mut control = short(&HOPS, hops) << 6 | short(&CLASSES, class) << 2;
-                control |= if df { V4_GENERAL_DF } else { 0 };
-                control |= if id == 0 { 0 } else { V4_GENERAL_ID };
-                control |= if own { 0 } else { V4_GENERAL_ADDRESSES };
-                out.push(control);
-                put_inline(&HOPS, hops, out);
-                put_inline(&CLASSES, class, out);
-                if id != 0 {
-                    out.extend(id.to_be_bytes());
-                }
-                if !own {
-                    put_addresses(&source, &destination, out);
-                }
-                form::V4_GENERAL
+                let addresses = (ModeV4::of(source, from.v4), ModeV4::of(destination, to.v4));
+                compress_v4(class, id, df, hops, &addresses, out)
             }
             Self::V6 { class, flow, hops, source, destination, .. } => {
-                let (source, destination) = (ModeV6::of(source, from.v6), ModeV6::of(destination, to.v6));
-                let own = source.is_own() && destination.is_own();
-                if own && flow == 0 && class == CLASSES[0] && hops == HOPS[0] {
-                    return form::V6_PLAIN;
-                }
-                let shorts = short(&HOPS, hops) << 2 | short(&CLASSES, class);
-                if own && flow != 0 {
-                    put_u24(u32::from(shorts) << 20 | flow, out);
-                    put_inline(&HOPS, hops, out);
-                    put_inline(&CLASSES, class, out);
-                    return form::V6_FLOW;
-                }
-                let mut control = shorts << 4;
-                control |= if flow == 0 { 0 } else { V6_GENERAL_FLOW };
-                control |= if own { 0 } else { V6_GENERAL_ADDRESSES };
-                out.push(control);
-                put_inline(&HOPS, hops, out);
-                put_inline(&CLASSES, class, out);
-                if flow != 0 {
-                    put_u24(flow, out);
-                }
-                if !own {
-                    put_addresses(&source, &destination, out);
-                }
-                form::V6_GENERAL
+                let addresses = (ModeV6::of(source, from.v6), ModeV6::of(destination, to.v6));
+                compress_v6(class, flow, hops, &addresses, out)
             }
         }
     }
@@ -281,6 +234,74 @@ impl Ip {
         };
         Ok(Self::V6 { class, flow, hops, protocol, source, destination })
     }
+}
+
+fn compress_v4(
+    class: u8,
+    id: u16,
+    df: bool,
+    hops: u8,
+    (source, destination): &(ModeV4, ModeV4),
+    out: &mut Vec<u8>,
+) -> u8 {
+    let own = source.is_own() && destination.is_own();
+    let short_form = match (df, id) {
+        (true, 0) => Some(form::V4_ATOMIC),
+        (true, _) => Some(form::V4_DF),
+        (false, 0) => None,
+        (false, _) => Some(form::V4_PLAIN),
+    };
+    let is_plain = own && class == CLASSES[0] && hops == HOPS[0];
+    let form = short_form.filter(|_| is_plain).unwrap_or(form::V4_GENERAL);
+    if form == form::V4_GENERAL {
+        let mut control = short(&HOPS, hops) << 6 | short(&CLASSES, class) << 2;
+        control |= if df { V4_GENERAL_DF } else { 0 };
+        control |= if id == 0 { 0 } else { V4_GENERAL_ID };
+        control |= if own { 0 } else { V4_GENERAL_ADDRESSES };
+        out.push(control);
+        put_inline(&HOPS, hops, out);
+        put_inline(&CLASSES, class, out);
+    }
+    if id != 0 {
+        out.extend(id.to_be_bytes());
+    }
+    if !own {
+        put_addresses(source, destination, out);
+    }
+    form
+}
+
+fn compress_v6(
+    class: u8,
+    flow: u32,
+    hops: u8,
+    (source, destination): &(ModeV6, ModeV6),
+    out: &mut Vec<u8>,
+) -> u8 {
+    let own = source.is_own() && destination.is_own();
+    if own && flow == 0 && class == CLASSES[0] && hops == HOPS[0] {
+        return form::V6_PLAIN;
+    }
+    let shorts = short(&HOPS, hops) << 2 | short(&CLASSES, class);
+    if own && flow != 0 {
+        put_u24(u32::from(shorts) << 20 | flow, out);
+        put_inline(&HOPS, hops, out);
+        put_inline(&CLASSES, class, out);
+        return form::V6_FLOW;
+    }
+    let mut control = shorts << 4;
+    control |= if flow == 0 { 0 } else { V6_GENERAL_FLOW };
+    control |= if own { 0 } else { V6_GENERAL_ADDRESSES };
+    out.push(control);
+    put_inline(&HOPS, hops, out);
+    put_inline(&CLASSES, class, out);
+    if flow != 0 {
+        put_u24(flow, out);
+    }
+    if !own {
+        put_addresses(source, destination, out);
+    }
+    form::V6_GENERAL
 }
 
 fn put_addresses<M: Mode>(source: &M, destination: &M, out: &mut Vec<u8>) {

@@ -101,6 +101,22 @@ fn a_tcp_acknowledgement_of_52_bytes_becomes_24() {
 }
 
 #[test]
+fn the_examples_of_the_specification_hold() {
+    let compressed = |packet: &[u8]| {
+        let mut out = Vec::new();
+        compress(packet, &context(), &mut out);
+        out
+    };
+    let ping = compressed(&echo(v4(0x4711, 1), 8));
+    assert_eq!(ping[..9], [0xe1, 0x47, 0x11, 0x12, 0x34, 0, 1, 0, 1]);
+    let ack = compressed(&segment(v4(0x4711, 6), ACK, &STAMPS, &[]));
+    let [numbers, stamps] = [&[1, 2, 3, 4, 0x11, 0x22, 0x33, 0x44, 1, 0xf5][..], &STAMPS[4..]];
+    assert_eq!(ack, [&[0xc1, 0x47, 0x11, 0x9c, 0x40, 22], numbers, stamps].concat());
+    assert_eq!(compressed(b"\x45 no packet"), b"\x45 no packet");
+    assert_eq!(compressed(b"\x05 no packet"), b"\x10\x05 no packet");
+}
+
+#[test]
 fn options_of_tcp_take_no_more_than_their_values() {
     assert_eq!(size(&segment(v4(1, 6), SYN, &SYN_OPTIONS, &[])), 1 + 2 + 1 + 3 + 4 + 2 + 2 + 4 + 1);
     let sack = segment(v4(1, 6), ACK, &[&STAMPS[..], &SACK].concat(), &[]);
