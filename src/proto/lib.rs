@@ -24,6 +24,7 @@ pub mod meshtastic;
 pub mod neighbour;
 mod node;
 pub mod offload;
+pub mod path;
 mod queue;
 mod route;
 pub mod v1;
