@@ -57,13 +57,16 @@ fn node() -> LinkAddr {
     LinkAddr::radio(2)
 }
 
+/// When what is sent took another way, which, and why.
+type Change = (Duration, Option<Way>, Why);
+
 /// One end, and what it wanted done.
 struct End {
     paths: Paths,
     rng: ChaCha8Rng,
     start: Instant,
     now: Instant,
-    changes: Vec<(Duration, Option<(LinkId, LinkAddr)>, Why)>,
+    changes: Vec<Change>,
     probes: Vec<(Duration, LinkId, LinkAddr, u32)>,
     announced: Vec<Duration>,
 }
