@@ -25,14 +25,18 @@ pub struct PeerSettings {
     /// Its addresses: prefixes (`10.42.0.2/32`). `AddPeer` needs them.
     #[zbus(rename = "AllowedIPs")]
     pub allowed_ips: Option<Vec<String>>,
-    /// Where it is: `!d45b9db8`. `AddPeer` needs them.
+    /// Where it is: `!d45b9db8`, `udp://HOST:PORT`, `HOST:PORT`. A peer that comes to us by UDP has none.
     pub endpoints: Option<Vec<String>>,
-    /// `PKI` (also where it is missing) or `SYMMETRIC`.
+    /// `PKI`, `SYMMETRIC` or `WIREGUARD`; where it is missing, what the endpoints suggest.
     pub mode: Option<String>,
     /// A file descriptor to read the preshared key from: base64, one line. A secret never travels in a message.
     pub preshared_key: Option<OwnedFd>,
-    /// The public keys of its radios in base64, one for each endpoint, or none.
+    /// The public keys of its radios in base64, one for each endpoint that is a radio, or none.
     pub radio_public_keys: Option<Vec<String>>,
+    /// After how many seconds of silence on a free link something is sent to it; 0 for never.
+    pub persistent_keepalive: Option<u16>,
+    /// Whether bulk traffic may take its radio although it is reached by UDP too.
+    pub bulk_over_radio: Option<bool>,
     /// Whether the change outlives the daemon (also where it is missing).
     pub persist: Option<bool>,
 }

@@ -8,6 +8,7 @@
 //! right; no message ever holds a secret; no text can make [`parse`] panic or take more memory than a small multiple of its
 //! length.
 
+mod endpoint;
 mod error;
 mod interpret;
 mod load;
@@ -15,12 +16,17 @@ mod section;
 mod syntax;
 pub(crate) mod value;
 
+use std::num::NonZeroU16;
 use std::path::PathBuf;
 
 use ipnet::IpNet;
 use meshnet_proto::key::PrivateKey;
+use meshnet_proto::link::AddrKind;
 
+pub(crate) use endpoint::read as read_endpoint;
+pub use endpoint::{Endpoint, HostPort};
 pub use error::{ConfigError, Severity};
+pub(crate) use interpret::contacts;
 pub use interpret::{parse, parse_peers};
 pub use load::{MAX_FILE_LEN, Source, load};
 pub use section::peer_section;
@@ -32,6 +38,9 @@ use crate::link::{Contact, LinkSpec};
 pub const DEFAULT_MTU: u16 = 180;
 /// The MTU where the file gives none but an IPv6 address: the least that IPv6 allows (RFC 8200 section 5).
 pub const IPV6_MTU: u16 = 1280;
+/// The MTU where the file gives none but a udp link: what fits WireGuard's data message, over IPv6, in the 1500 bytes that
+/// nearly every path carries.
+pub const UDP_MTU: u16 = 1420;
 /// The interface's name where the file gives none.
 pub const DEFAULT_TAP_NAME: &str = "mesh0";
 
@@ -52,7 +61,7 @@ pub struct Config {
     pub run_as_user: Option<String>,
     /// Which group to take after setup: a name or a number.
     pub run_as_group: Option<String>,
-    /// The radios, at least one.
+    /// The links, at least one.
     pub links: Vec<LinkSpec>,
     /// Everybody we talk to, but for those that are added at run time.
     pub peers: Vec<Peer>,
@@ -87,6 +96,38 @@ pub struct Peer {
     pub core: meshnet_proto::config::PeerConfig,
     /// Its radios.
     pub contacts: Vec<Contact>,
+    /// Where it is by name: [`crate::resolve`] finds out what the names stand for, and the core is told addresses alone.
+    pub names: Vec<HostPort>,
+    /// After how many seconds of silence on a free link something is sent to it, so that a NAT in between remembers us.
+    pub keepalive: Option<NonZeroU16>,
+    /// Whether bulk traffic may take the radio, as far as the file says; see [`Self::bulk_over_radio`].
+    pub bulk: Option<bool>,
+}
+
+impl Peer {
+    /// Returns whether some way to the peer is a radio.
+    #[must_use]
+    pub fn has_radio(&self) -> bool {
+        self.core.endpoints.iter().any(|endpoint| endpoint.kind() == AddrKind::Radio)
+    }
+
+    /// Returns whether some way to the peer is UDP, by address or by name.
+    #[must_use]
+    pub fn has_udp(&self) -> bool {
+        !self.names.is_empty() || self.core.endpoints.iter().any(|endpoint| endpoint.kind() == AddrKind::Udp)
+    }
+
+    /// Returns whether bulk traffic to the peer may take a radio: as the file says; else only if there is no other way.
+    #[must_use]
+    pub fn bulk_over_radio(&self) -> bool {
+        self.bulk.unwrap_or_else(|| self.has_radio() && !self.has_udp())
+    }
+
+    /// Returns the peer's endpoints as a configuration file has them: addresses first, then names.
+    pub fn endpoints(&self) -> impl Iterator<Item = Endpoint> + '_ {
+        let addresses = self.core.endpoints.iter().map(|address| Endpoint::Address(*address));
+        addresses.chain(self.names.iter().cloned().map(Endpoint::Name))
+    }
 }
 
 impl Config {

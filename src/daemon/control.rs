@@ -6,6 +6,7 @@
 //!
 //! Who may give which order is not decided here: the D-Bus service asks polkit before it uses the handle.
 
+use std::num::NonZeroU16;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -14,8 +15,9 @@ use meshnet_bus::describe::Network;
 use meshnet_bus::settings::Pong;
 use meshnet_proto::config::PeerMode;
 use meshnet_proto::key::{PresharedKey, PublicKey};
-use meshnet_proto::link::LinkAddr;
 use tokio::sync::{broadcast, mpsc, oneshot};
+
+use crate::config::Endpoint;
 
 /// How many orders may wait for the core's task.
 pub const COMMANDS: usize = 32;
@@ -43,13 +45,17 @@ pub struct PeerChange {
     /// Its addresses.
     pub allowed_ips: Option<Vec<ipnet::IpNet>>,
     /// Where it is.
-    pub endpoints: Option<Vec<LinkAddr>>,
+    pub endpoints: Option<Vec<Endpoint>>,
     /// Which session protocol.
     pub mode: Option<PeerMode>,
     /// The secret shared with it.
     pub preshared_key: Option<PresharedKey>,
-    /// The public keys of its radios, one for each endpoint.
+    /// The public keys of its radios, one for each endpoint that is a radio.
     pub radio_public_keys: Option<Vec<[u8; 32]>>,
+    /// After how many seconds of silence on a free link something is sent; `Some(None)` for never.
+    pub keepalive: Option<Option<NonZeroU16>>,
+    /// Whether bulk traffic may take its radio although there is another way.
+    pub bulk_over_radio: Option<bool>,
     /// Whether it outlives the daemon; a peer that is added does unless this says otherwise.
     pub persist: Option<bool>,
 }

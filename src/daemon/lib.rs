@@ -4,7 +4,9 @@
 //! and then runs one [`instance`]: the task that owns the protocol core and talks to the [`link`] drivers.
 
 mod alarm;
+pub mod backoff;
 pub mod catalog;
+pub mod cipher;
 pub mod cli;
 pub mod config;
 pub mod control;
@@ -15,6 +17,7 @@ pub mod log;
 pub mod netlink;
 pub mod peers;
 pub mod privilege;
+pub mod resolve;
 pub mod service;
 pub mod status;
 pub mod systemd;

@@ -1,6 +1,6 @@
 //! Links: the drivers that carry datagrams, one task each.
 //!
-//! A driver is started by [`start`] and lives until its [`Link`] is dropped; it reconnects by itself, with backoff and
+//! A radio's driver is started by [`start`] and lives until its [`Link`] is dropped; it reconnects by itself, with backoff and
 //! jitter, and tells the core's task what happens as [`FromLink`]. All channels are bounded: a full channel is
 //! back-pressure, not memory.
 //!
@@ -13,12 +13,14 @@ mod serial;
 mod status;
 mod stream;
 mod supervisor;
+mod udp_spec;
 
-use meshnet_proto::link::{LinkAddr, LinkEvent, LinkId, Transmit};
+use meshnet_proto::link::{AddrKind, LinkAddr, LinkEvent, LinkId, Transmit};
 pub use meshnet_proto::meshtastic::client::Contact;
 use tokio::sync::{mpsc, watch};
 
 pub use status::{LinkStatus, PeerRadio};
+pub use udp_spec::{DEFAULT_PORT, UdpSpec};
 
 /// Datagrams under way to a driver: more than a driver ever grants room for.
 const OUTGOING: usize = 16;
@@ -28,6 +30,22 @@ const OUTGOING: usize = 16;
 pub struct LinkSpec {
     /// Its name in logs and status.
     pub name: String,
+    /// What carries it.
+    pub kind: LinkKind,
+}
+
+/// What carries a link.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LinkKind {
+    /// A Meshtastic radio.
+    Meshtastic(RadioSpec),
+    /// UDP, on whatever IP networks this host is in.
+    Udp(UdpSpec),
+}
+
+/// A radio as configured.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RadioSpec {
     /// How to reach the radio.
     pub connect: Connect,
     /// The channel index to send on. An index that names a secondary channel called `serial` spares the radio's own
@@ -35,6 +53,36 @@ pub struct LinkSpec {
     pub channel_index: u8,
     /// How many hops a packet may take; `None` lets the driver choose by what it has heard.
     pub hop_limit: Option<u8>,
+}
+
+impl LinkKind {
+    /// Returns the name in status displays and on D-Bus.
+    #[must_use]
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Meshtastic(_) => "meshtastic",
+            Self::Udp(_) => "udp",
+        }
+    }
+
+    /// Returns which kind of addresses such a link reaches.
+    #[must_use]
+    pub const fn reaches(&self) -> AddrKind {
+        match self {
+            Self::Meshtastic(_) => AddrKind::Radio,
+            Self::Udp(_) => AddrKind::Udp,
+        }
+    }
+}
+
+/// Where the carrier is.
+impl std::fmt::Display for LinkKind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Meshtastic(radio) => radio.connect.fmt(f),
+            Self::Udp(udp) => udp.fmt(f),
+        }
+    }
 }
 
 /// How to reach a radio.
@@ -98,7 +146,7 @@ pub struct Link {
     pub status: watch::Receiver<LinkStatus>,
 }
 
-/// Starts a driver as a task of the current runtime. `contacts` are the peers' radios, which may change at any time; `seed`
+/// Starts the driver of a radio, which logs and status call `name`, as a task of the current runtime. `contacts` are the peers' radios, which may change at any time; `seed`
 /// comes from the operating system's randomness.
 ///
 /// # Panics
@@ -106,14 +154,15 @@ pub struct Link {
 #[must_use]
 pub fn start(
     link: LinkId,
-    spec: LinkSpec,
+    name: String,
+    radio: RadioSpec,
     contacts: watch::Receiver<Vec<Contact>>,
     seed: [u8; 32],
     to_core: mpsc::Sender<FromLink>,
 ) -> Link {
     let (outgoing, from_core) = mpsc::channel(OUTGOING);
-    let (status_tx, status) = watch::channel(LinkStatus::new(&spec));
+    let (status_tx, status) = watch::channel(LinkStatus::radio(&name, &radio));
     let ports = supervisor::Ports { link, from_core, to_core, contacts, status: status_tx };
-    tokio::spawn(supervisor::run(spec, seed, ports));
+    tokio::spawn(supervisor::run(name, radio, seed, ports));
     Link { outgoing, status }
 }

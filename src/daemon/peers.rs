@@ -189,11 +189,11 @@ impl Roster {
 
 /// Whether two peers claim the same.
 fn contradict(one: &Peer, other: &Peer) -> bool {
-    let (one, other) = (&one.core, &other.core);
-    let prefixes: BTreeSet<_> = one.allowed_ips.iter().collect();
-    one.public_key == other.public_key
-        || other.allowed_ips.iter().any(|prefix| prefixes.contains(prefix))
-        || other.endpoints.iter().any(|endpoint| one.endpoints.contains(endpoint))
+    let prefixes: BTreeSet<_> = one.core.allowed_ips.iter().collect();
+    one.core.public_key == other.core.public_key
+        || other.core.allowed_ips.iter().any(|prefix| prefixes.contains(prefix))
+        || other.core.endpoints.iter().any(|endpoint| one.core.endpoints.contains(endpoint))
+        || other.names.iter().any(|name| one.names.contains(name))
 }
 
 #[cfg(test)]
@@ -203,6 +203,7 @@ mod tests {
     use meshnet_proto::link::LinkAddr;
 
     use super::*;
+    use crate::config::HostPort;
     use crate::link::Contact;
 
     fn peer(number: u8) -> Peer {
@@ -216,8 +217,13 @@ mod tests {
                 allowed_ips: vec![format!("10.0.0.{number}/32").parse().unwrap()],
                 endpoints: vec![LinkAddr::radio(node)],
                 mode: PeerMode::Symmetric,
+                keepalive: None,
+                bulk_over_metered: true,
             },
             contacts: vec![Contact { node, public_key: Some([number; 32]) }],
+            names: Vec::new(),
+            keepalive: None,
+            bulk: None,
         }
     }
 
@@ -246,6 +252,29 @@ mod tests {
         assert_eq!(format!("{:?}", before.core), format!("{:?}", after.core));
         assert_eq!(before.core.preshared_key, after.core.preshared_key);
         assert_eq!(before.contacts, after.contacts);
+    }
+
+    #[test]
+    fn a_peer_of_several_links_is_the_same_in_the_next_life_its_names_included() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("mesh0.peers");
+        let mut both = lasting(10);
+        both.peer.core.mode = PeerMode::Wireguard;
+        both.peer.core.endpoints.push(LinkAddr::udp("[2001:db8::7]:51820".parse().unwrap()));
+        both.peer.names = vec![HostPort { host: "cabin.example".to_owned(), port: 51820 }];
+        both.peer.keepalive = std::num::NonZeroU16::new(25);
+        both.peer.bulk = Some(true);
+        let mut nowhere = lasting(11);
+        nowhere.peer.core.mode = PeerMode::Wireguard;
+        (nowhere.peer.core.endpoints, nowhere.peer.contacts) = (Vec::new(), Vec::new());
+        let roster = Roster::load(path.clone(), &[]).unwrap().with(both).with(nowhere);
+        roster.save().unwrap();
+        let next = Roster::load(path, &[]).unwrap();
+        for (before, after) in roster.members().iter().zip(next.members()) {
+            let blank = |peer: &Peer| format!("{:?}", Peer { line: 0, ..peer.clone() });
+            assert_eq!(blank(&before.peer), blank(&after.peer));
+        }
+        assert_eq!(next.members().len(), 2);
     }
 
     #[test]

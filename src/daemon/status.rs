@@ -126,7 +126,7 @@ fn peer(
         last_seen_seconds: ago(snapshot.last_seen),
         endpoint: snapshot.endpoint.map(|(_, to)| to.to_string()),
         link: link.map(|status| status.name.clone()),
-        endpoints: core.endpoints.iter().map(ToString::to_string).collect(),
+        endpoints: member.peer.endpoints().map(|endpoint| endpoint.to_string()).collect(),
         allowed_ips: core.allowed_ips.iter().map(ToString::to_string).collect(),
         rtt_ms: snapshot.rtt.map(|rtt| rtt.as_secs_f64() * 1000.0),
         loss: snapshot.loss.map(f64::from),
@@ -165,7 +165,7 @@ fn link(id: LinkId, driver: &LinkStatus, snapshots: &[LinkSnapshot]) -> Link {
     });
     Link {
         name: driver.name.clone(),
-        kind: "meshtastic".to_owned(),
+        kind: driver.kind.to_owned(),
         connect: driver.connect.clone(),
         state: driver.state.to_owned(),
         fault: driver.fault.clone(),

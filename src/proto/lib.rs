@@ -27,10 +27,12 @@ pub mod offload;
 pub mod path;
 mod queue;
 mod route;
+pub mod terse;
 pub mod v1;
+pub mod wg;
 
 pub use neighbour::mac_of;
-pub use node::{Node, PingError, RekeyError};
+pub use node::{DeviceFrame, Node, PingError, RekeyError};
 
 #[cfg(test)]
 pub(crate) mod testing {

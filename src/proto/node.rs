@@ -19,6 +19,7 @@ mod inbound;
 mod link_news;
 mod links;
 mod outbound;
+mod outbox;
 mod peer;
 mod peers;
 mod ping;
@@ -40,7 +41,9 @@ use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng as _, SeedableRng as _};
 
 use self::durable::Retired;
+use self::device::NOWHERE;
 use self::links::LinkState;
+use self::outbox::Outbox;
 use self::peer::Keying;
 use self::peers::Peers;
 use self::ping::Ping;
@@ -54,6 +57,7 @@ use crate::key::{PrivateKey, PublicKey};
 use crate::limit::Bucket;
 use crate::link::{Class, LinkAddr, LinkId, Transmit};
 use crate::neighbour;
+use crate::offload::{Coalescer, Offload};
 use crate::queue::PeerIndex;
 use crate::route::Routes;
 use crate::v1::counters::Counters;
@@ -65,6 +69,15 @@ const MAX_DEVICE_FRAMES: usize = 512;
 const HANDSHAKES: Bucket = Bucket::new(16, Duration::from_millis(250));
 /// Answers to packets that go nowhere.
 const UNREACHABLES: Bucket = Bucket::new(50, Duration::from_millis(50));
+
+/// A frame for the interface, lent until the node is used again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DeviceFrame<'a> {
+    /// The Ethernet frame; longer than the MTU allows only if `offload` says that it stands for several.
+    pub bytes: &'a [u8],
+    /// What is left to the kernel to do.
+    pub offload: Offload,
+}
 
 /// A network's protocol core. See the module's introduction.
 pub struct Node {
@@ -89,6 +102,12 @@ pub struct Node {
     handshakes: Bucket,
     unreachables: Bucket,
     to_device: VecDeque<Vec<u8>>,
+    /// The frame that was lent last.
+    lent: Vec<u8>,
+    /// Packets of WIREGUARD peers, on their way to the interface.
+    coalescer: Coalescer,
+    /// Datagrams of theirs, on their way to links where air is free.
+    outbox: Outbox,
     events: VecDeque<Event>,
     account: Account,
     /// When each peer needs attention, and why.
@@ -118,6 +137,7 @@ impl Node {
         now: Instant,
     ) -> Result<Self, ConfigError> {
         let public_key = config.private_key.public();
+        let mac = neighbour::mac_of(&public_key);
         let mut rng = ChaCha20Rng::from_seed(seed);
         let counters = Counters::new([rng.next_u64(), rng.next_u64()]);
         let (mut ping_id, mut ping_key) = ([0; 2], [0; 32]);
@@ -126,7 +146,7 @@ impl Node {
         let mut node = Self {
             private_key: config.private_key.clone(),
             public_key,
-            mac: neighbour::mac_of(&public_key),
+            mac,
             addresses: config.addresses.clone(),
             mtu: config.mtu.into(),
             rekey_after_messages: config.rekey_after_messages,
@@ -142,6 +162,9 @@ impl Node {
             handshakes: HANDSHAKES,
             unreachables: UNREACHABLES,
             to_device: VecDeque::new(),
+            lent: Vec::new(),
+            coalescer: Coalescer::new(mac, NOWHERE, false),
+            outbox: Outbox::default(),
             events: VecDeque::new(),
             account: Account::default(),
             timers: BTreeSet::new(),
@@ -248,9 +271,14 @@ impl Node {
         self.addresses.iter().any(|ours| ours.addr() == address)
     }
 
-    /// Returns the next frame for the interface.
-    pub fn poll_device(&mut self) -> Option<Vec<u8>> {
-        self.to_device.pop_front()
+    /// Returns the next frame for the interface. Poll until there is none after each `handle_*`: what comes in the
+    /// meantime may find no room.
+    pub fn poll_device(&mut self) -> Option<DeviceFrame<'_>> {
+        if let Some(frame) = self.to_device.pop_front() {
+            self.lent = frame;
+            return Some(DeviceFrame { bytes: &self.lent, offload: Offload::default() });
+        }
+        self.coalescer.poll().map(|(bytes, offload)| DeviceFrame { bytes, offload })
     }
 
     /// Returns the next event for an operator.

@@ -3,6 +3,9 @@
 //!
 //! A key that takes one value and is given again is a warning and the last one counts, as with the Python tool and `wg`;
 //! `Address`, `AllowedIPs`, `Endpoint` and `RadioPublicKey` take several, on one line with commas or on several lines.
+//!
+//! A peer is read by itself, and judged once all links are known: which protocol it speaks, if the file does not say, and
+//! whether anything reaches it, depends on them.
 
 mod findings;
 mod interface;
@@ -14,18 +17,21 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use ipnet::IpNet;
-use meshnet_proto::link::LinkAddr;
+use meshnet_proto::link::AddrKind;
 
 use self::findings::Findings;
 use self::interface::Interface;
+use self::peer::Reach;
+pub(crate) use self::peer::contacts;
+use super::endpoint::Endpoint;
 use super::syntax::{self, Section, Stray};
-use super::{Config, ConfigError, IPV6_MTU, KeySource, Peer, Severity};
-use crate::link::LinkSpec;
+use super::{Config, ConfigError, IPV6_MTU, KeySource, Peer, Severity, UDP_MTU, value};
+use crate::link::{LinkKind, LinkSpec};
 
 /// How many sections a file may have: far more than a radio channel can serve.
 const MAX_SECTIONS: usize = 1024;
 
-/// How many radios a host may have: one for each channel that a mesh can have, and more.
+/// How many links a host may have: a radio for each channel that a mesh can have, and more.
 const MAX_LINKS: usize = 16;
 
 /// What a text says, as far as it can be told.
@@ -90,12 +96,14 @@ pub fn parse_peers(name: &str, text: &str) -> Result<Vec<Peer>, Vec<ConfigError>
             }
         }
     }
-    // Who contradicts whom is the reader's to settle: the file outlives changes of the configuration.
+    // Who contradicts whom, and what no link reaches, is the reader's to settle: the file outlives changes of the
+    // configuration.
+    peers.iter().for_each(|peer: &peer::Draft| peer.check(None, &mut findings));
     let findings = findings.finish();
     if findings.iter().any(|finding| finding.severity == Severity::Error) {
         return Err(findings);
     }
-    Ok(peers.into_iter().filter_map(peer::Draft::finish).collect())
+    Ok(peers.into_iter().filter_map(|peer| peer.finish(None)).collect())
 }
 
 /// Reads a configuration from its text, and all that can be said of a wrong one.
@@ -113,6 +121,8 @@ pub(super) fn read(name: &str, text: &str, given: Given<'_>) -> Reading {
 
     let mut interface: Option<(u32, Interface)> = None;
     let mut links = Vec::new();
+    // Of links that could not be read nothing follows.
+    let mut all_links = true;
     let mut peers = Vec::new();
     for section in &sections {
         match section.name {
@@ -126,18 +136,31 @@ pub(super) fn read(name: &str, text: &str, given: Given<'_>) -> Reading {
                 }
                 None => interface = Some((section.line, interface::read(section, given, &mut findings))),
             },
-            "Link" => links.extend(link::read(section, links.len(), &mut findings)),
+            "Link" => match link::read(section, links.len(), &mut findings) {
+                Some(link) => links.push(link),
+                None => all_links = false,
+            },
             "Peer" => peers.push(peer::read(section, &mut findings)),
             _ => tell_unknown_section(&mut findings, section),
         }
     }
 
     let Some((line, interface)) = interface else {
-        findings.whole("no [Interface] section", "one, with PrivateKey, Address and MeshtasticConnect");
+        findings.whole(
+            "no [Interface] section",
+            "one, with PrivateKey, Address and MeshtasticConnect or ListenPort",
+        );
         let secret_at = first_secret(None, &peers);
         return Reading::nothing(findings, secret_at);
     };
-    build(line, interface, links, peers, findings)
+    build(line, interface, Links { read: links, all: all_links }, peers, findings)
+}
+
+/// The links of `[Link]` sections.
+struct Links {
+    read: Vec<link::Link>,
+    /// Whether none was wrong.
+    all: bool,
 }
 
 /// Every key that there is.
@@ -150,8 +173,8 @@ pub(super) fn keys() -> impl Iterator<Item = &'static str> {
 /// checked.
 fn build(
     line: u32,
-    interface: Interface,
-    links: Vec<link::Link>,
+    mut interface: Interface,
+    links: Links,
     peers: Vec<peer::Draft>,
     mut findings: Findings,
 ) -> Reading {
@@ -165,14 +188,21 @@ fn build(
         let right = "a [Peer] section, or \"meshctl join\" or \"meshctl peer add\" once it runs";
         findings.whole_warning("no [Peer] section", right);
     }
-    let mtu = check_mtu(&interface, &peers, &mut findings);
+    let all_links = links.all
+        && !["MeshtasticConnect", "ListenPort", "FwMark"].iter().any(|key| findings.has_line_error(key));
+    let first = interface.radio.take().into_iter().chain(interface.udp.take());
+    let links = join_links(line, first.chain(links.read).collect(), all_links, &mut findings);
+    let reaches = |kind| links.iter().any(|link| link.kind.reaches() == kind);
+    let reach = Reach { radio: reaches(AddrKind::Radio), udp: reaches(AddrKind::Udp) };
+    let mtu = check_mtu(&interface, reach, &peers, &mut findings);
     let own = match &interface.key {
         Some(KeySource::Inline(key)) => Some(key.public()),
         Some(KeySource::File { .. } | KeySource::Credential) | None => None,
     };
     check_peers(&peers, own, &mut findings);
-    let peers: Vec<Peer> = peers.into_iter().filter_map(peer::Draft::finish).collect();
-    let links = join_links(line, interface.link, links, &mut findings);
+    let reach = Some(reach).filter(|_| all_links && !links.is_empty());
+    peers.iter().for_each(|peer| peer.check(reach, &mut findings));
+    let peers: Vec<Peer> = peers.into_iter().filter_map(|peer| peer.finish(reach)).collect();
 
     let findings = findings.finish();
     let fine = findings.iter().all(|finding| finding.severity == Severity::Warning);
@@ -202,13 +232,33 @@ fn first_secret(
     secrets.min_by_key(|(line, _)| *line)
 }
 
+/// The least MTU of IPv4 (RFC 791).
+const MIN_MTU: u16 = 68;
+/// The most where there are radios only: an Ethernet frame's. A radio takes half a minute and more for one of these.
+const MAX_MTU: u16 = 1500;
+/// The most with a udp link: what networks with jumbo frames carry.
+const MAX_UDP_MTU: u16 = 9000;
+
 /// The MTU; the kernel speaks no IPv6 on an interface below [`IPV6_MTU`].
-fn check_mtu(interface: &Interface, peers: &[peer::Draft], findings: &mut Findings) -> u16 {
+///
+/// With a udp link it is that link's, radios or no radios: the interface has one MTU for all peers, a packet that is too
+/// long for a radio's datagram is cut up by us, while one that is short for UDP costs speed with every packet.
+fn check_mtu(interface: &Interface, reach: Reach, peers: &[peer::Draft], findings: &mut Findings) -> u16 {
     let is_v6 = |network: &IpNet| matches!(network.addr(), IpAddr::V6(_));
     let first_v6 = interface.addresses.iter().find(|(_, address)| is_v6(address));
-    let Some((mtu_line, mtu)) = interface.mtu else {
-        let mtu = if first_v6.is_some() { IPV6_MTU } else { super::DEFAULT_MTU };
-        if first_v6.is_none() {
+    let most = if reach.udp { MAX_UDP_MTU } else { MAX_MTU };
+    let given = interface.mtu.as_ref().and_then(|(line, text)| {
+        let read = value::number(text, MIN_MTU, most);
+        let mtu = read.map_err(|(what, right)| findings.error(*line, "MTU", what, right));
+        Some((*line, mtu.ok()?))
+    });
+    let Some((mtu_line, mtu)) = given else {
+        let mtu = match () {
+            () if reach.udp => UDP_MTU,
+            () if first_v6.is_some() => IPV6_MTU,
+            () => super::DEFAULT_MTU,
+        };
+        if mtu < IPV6_MTU {
             warn_v6_routes(peers, &is_v6, mtu, findings);
         }
         return mtu;
@@ -244,7 +294,7 @@ fn warn_v6_routes(peers: &[peer::Draft], is_v6: &dyn Fn(&IpNet) -> bool, mtu: u1
 fn check_peers(peers: &[peer::Draft], own: Option<meshnet_proto::key::PublicKey>, findings: &mut Findings) {
     let mut keys = BTreeMap::new();
     let mut prefixes: BTreeMap<IpNet, (usize, u32)> = BTreeMap::new();
-    let mut endpoints: BTreeMap<LinkAddr, (usize, u32)> = BTreeMap::new();
+    let mut endpoints: BTreeMap<&Endpoint, (usize, u32)> = BTreeMap::new();
     for (index, peer) in peers.iter().enumerate() {
         if let Some((line, key)) = peer.public_key {
             if Some(key) == own {
@@ -262,44 +312,37 @@ fn check_peers(peers: &[peer::Draft], own: Option<meshnet_proto::key::PublicKey>
                 findings.error(line, "AllowedIPs", what, "each prefix at one peer");
             }
         }
-        for &(line, endpoint) in &peer.endpoints {
+        for (line, endpoint) in &peer.endpoints {
+            let (line, endpoint) = (*line, endpoint);
             let (owner, first) = *endpoints.entry(endpoint).or_insert((index, line));
             if owner != index {
                 let what = format!("{endpoint} is another peer's already (line {first})");
-                findings.error(line, "Endpoint", what, "each radio at one peer");
+                findings.error(line, "Endpoint", what, "each endpoint at one peer");
             }
         }
     }
 }
 
-/// The radio of `MeshtasticConnect` first, then those of `[Link]` sections; no name and no radio twice.
+/// The radio of `MeshtasticConnect` first, then the udp link of `ListenPort`, then those of `[Link]` sections; no name, no
+/// radio and no port twice.
 fn join_links(
     line: u32,
-    first: Option<link::Link>,
-    others: Vec<link::Link>,
+    mut links: Vec<link::Link>,
+    all_read: bool,
     findings: &mut Findings,
 ) -> Vec<LinkSpec> {
-    let mut links: Vec<link::Link> = first.into_iter().chain(others).collect();
     if let Some(link) = links.get(MAX_LINKS) {
         findings.error(
             link.line,
             "Connect",
-            format!("{} radios", links.len()),
+            format!("{} links", links.len()),
             format!("at most {MAX_LINKS}"),
         );
         links.truncate(MAX_LINKS);
     }
-    if links.is_empty()
-        && !findings.has_line_error("MeshtasticConnect")
-        && !findings.has_line_error("Connect")
-    {
-        let what = "no radio";
-        findings.error(
-            line,
-            "MeshtasticConnect",
-            what,
-            "MeshtasticConnect here, or Connect in a [Link] section",
-        );
+    if links.is_empty() && all_read {
+        let right = "MeshtasticConnect for a radio or ListenPort for UDP here, or a [Link] section";
+        findings.error(line, "MeshtasticConnect", "no link", right);
     }
     for (index, link) in links.iter().enumerate() {
         for earlier in &links[..index] {
@@ -308,9 +351,19 @@ fn join_links(
                     format!("\"{}\" is the name of another link (line {})", link.spec.name, earlier.line);
                 findings.error(link.line, "Name", what, "a name for each");
             }
-            if earlier.spec.connect == link.spec.connect {
-                let what = format!("the same radio as in line {}", earlier.line);
-                findings.error(link.line, "Connect", what, "each radio once: it serves one client");
+            match (&earlier.spec.kind, &link.spec.kind) {
+                (LinkKind::Meshtastic(first), LinkKind::Meshtastic(second))
+                    if first.connect == second.connect =>
+                {
+                    let what = format!("the same radio as in line {}", earlier.line);
+                    findings.error(link.line, "Connect", what, "each radio once: it serves one client");
+                }
+                (LinkKind::Udp(first), LinkKind::Udp(second)) if second.collides(first) => {
+                    let what = format!("the port is taken by the link in line {}", earlier.line);
+                    let right = "another port, address or interface, or ListenPort = 0 for any free port";
+                    findings.error(link.line, "ListenPort", what, right);
+                }
+                _ => {}
             }
         }
     }

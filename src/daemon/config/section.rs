@@ -23,14 +23,24 @@ pub fn peer_section(peer: &Peer) -> Zeroizing<String> {
     }
     line(&mut text, "PublicKey", &core.public_key.to_string());
     match core.mode {
+        // What radios suggest by themselves; any other mode is said, whatever the reader would make of the endpoints.
         PeerMode::Pki => {}
         PeerMode::Symmetric => line(&mut text, "PeerMode", "SYMMETRIC"),
         PeerMode::Wireguard => line(&mut text, "PeerMode", "WIREGUARD"),
     }
     line(&mut text, "AllowedIPs", &joined(core.allowed_ips.iter().map(ToString::to_string)));
-    line(&mut text, "Endpoint", &joined(core.endpoints.iter().map(ToString::to_string)));
+    // A peer that comes to us has none.
+    if core.endpoints.len() + peer.names.len() > 0 {
+        line(&mut text, "Endpoint", &joined(peer.endpoints().map(|endpoint| endpoint.to_string())));
+    }
+    if let Some(seconds) = peer.keepalive {
+        line(&mut text, "PersistentKeepalive", &seconds.to_string());
+    }
+    if let Some(bulk) = peer.bulk {
+        line(&mut text, "BulkOverRadio", if bulk { "yes" } else { "no" });
+    }
     let radio_keys: Vec<_> = peer.contacts.iter().filter_map(|contact| contact.public_key).collect();
-    if !radio_keys.is_empty() && radio_keys.len() == core.endpoints.len() {
+    if !radio_keys.is_empty() && radio_keys.len() == peer.contacts.len() {
         line(&mut text, "RadioPublicKey", &joined(radio_keys.iter().map(|key| STANDARD.encode(key))));
     }
     if let Some(psk) = &core.preshared_key {

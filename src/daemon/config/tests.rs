@@ -3,7 +3,7 @@
 use meshnet_proto::config::PeerMode;
 
 use super::*;
-use crate::link::Connect;
+use crate::link::{Connect, LinkKind, RadioSpec};
 
 const PRIVATE: &str = "SEhISEhISEhISEhISEhISEhISEhISEhISEhISEhISEg=";
 /// The public half of [`PRIVATE`].
@@ -61,13 +61,20 @@ fn a_file_of_the_python_tool_means_what_it_means_there() {
     assert_eq!((config.mtu, config.tap_name.as_str()), (180, "mesh0"));
     assert_eq!((config.run_as_user, config.run_as_group), (None, None));
     let [link] = config.links.as_slice() else { panic!() };
-    assert_eq!(link.connect, Connect::Tcp { host: "radio".to_owned(), port: 4403 });
-    assert_eq!((link.channel_index, link.hop_limit), (0, None));
+    let radio = radio(link);
+    assert_eq!(radio.connect, Connect::Tcp { host: "radio".to_owned(), port: 4403 });
+    assert_eq!((radio.channel_index, radio.hop_limit), (0, None));
     let [peer] = config.peers.as_slice() else { panic!() };
     assert_eq!(peer.core.public_key.to_string(), ALICE);
     assert_eq!(peer.core.allowed_ips, ["10.0.0.2/32".parse().unwrap()]);
     assert_eq!(peer.core.endpoints[0].as_radio(), Some(0xd45b_9db8));
     assert_eq!(peer.core.mode, PeerMode::Pki);
+}
+
+/// A link that is a radio.
+fn radio(link: &LinkSpec) -> &RadioSpec {
+    let LinkKind::Meshtastic(radio) = &link.kind else { panic!("{link:?}") };
+    radio
 }
 
 /// Each of these was given to the Python tool, which took it.
@@ -154,7 +161,7 @@ fn prefixes_lose_their_host_bits_and_masks_become_lengths() {
 
 #[test]
 fn connections_are_read_to_the_letter() {
-    let connect = |text: &str| fine(&base().replace("tcp://radio", text)).links[0].connect.clone();
+    let connect = |text: &str| radio(&fine(&base().replace("tcp://radio", text)).links[0]).connect.clone();
     let tcp = |host: &str, port| Connect::Tcp { host: host.to_owned(), port };
     assert_eq!(connect("tcp://192.0.2.7:5000"), tcp("192.0.2.7", 5000));
     assert_eq!(connect("tcp://[2001:db8::7]:5000"), tcp("2001:db8::7", 5000));
@@ -180,8 +187,11 @@ fn what_goes_beyond_the_python_tool_is_read() {
     assert!(matches!(&config.key, KeySource::File { path, line: 2 } if path.as_os_str() == "key"));
     assert_eq!(config.addresses.len(), 3);
     assert_eq!((config.mtu, config.tap_name.as_str(), config.rekey_after_messages), (1400, "mesh_1", 100));
-    let names: Vec<_> =
-        config.links.iter().map(|link| (link.name.as_str(), link.channel_index, link.hop_limit)).collect();
+    let names: Vec<_> = config
+        .links
+        .iter()
+        .map(|link| (link.name.as_str(), radio(link).channel_index, radio(link).hop_limit))
+        .collect();
     assert_eq!(names, [("roof", 3, Some(5)), ("radio2", 0, None)]);
     let peer = &config.peers[0];
     assert_eq!(peer.name.as_deref(), Some("alice"));
@@ -193,7 +203,8 @@ fn what_goes_beyond_the_python_tool_is_read() {
 #[test]
 fn the_single_radio_takes_its_channel_and_hops_from_the_interface() {
     let config = fine(&with("ChannelIndex = 2\nHopLimit = 0"));
-    assert_eq!((config.links[0].channel_index, config.links[0].hop_limit), (2, Some(0)));
+    let radio = radio(&config.links[0]);
+    assert_eq!((radio.channel_index, radio.hop_limit), (2, Some(0)));
 }
 
 #[test]
@@ -212,7 +223,7 @@ fn each_mistake_is_told_where_it_is_and_how_to_mend_it() {
         (
             format!("{base}Weather = fine\n"),
             "m.conf:9: unknown key \"Weather\"; the keys of [Peer] are Name, PublicKey, PresharedKey, AllowedIPs, \
-             Endpoint, PeerMode, RadioPublicKey",
+             Endpoint, PeerMode, RadioPublicKey, PersistentKeepalive, BulkOverRadio",
         ),
         (
             base.replace("[Peer]", "[peer]\n[Peer]"),
@@ -250,21 +261,21 @@ fn each_mistake_is_told_where_it_is_and_how_to_mend_it() {
         ),
         (
             format!("{base}{}", bob().replace("!d45b9db9", "!D45B9DB8")),
-            "m.conf:12: Endpoint: !d45b9db8 is another peer's already (line 8); each radio at one peer",
+            "m.conf:12: Endpoint: !d45b9db8 is another peer's already (line 8); each endpoint at one peer",
         ),
         (
             format!("{base}Endpoint = !d45b9db8\n"),
-            "m.conf:9: Endpoint: !d45b9db8 is there already (line 8); each radio once",
+            "m.conf:9: Endpoint: !d45b9db8 is there already (line 8); each endpoint once",
         ),
         (
             base.replace("!d45b9db8", "d45b9db8"),
-            "m.conf:8: Endpoint: \"d45b9db8\" is no node id; \"!\" and the eight hexadecimal digits of the peer's radio, \
-             for example !d45b9db8",
+            "m.conf:8: Endpoint: \"d45b9db8\" is no endpoint; !d45b9db8 (a radio's node id), HOST:PORT or udp://HOST:PORT \
+             (an IPv6 address in brackets)",
         ),
         (
             base.replace("!d45b9db8", "!ffffffff"),
-            "m.conf:8: Endpoint: !ffffffff names no single radio; \"!\" and the eight hexadecimal digits of the peer's \
-             radio, for example !d45b9db8",
+            "m.conf:8: Endpoint: !ffffffff names no single radio; !d45b9db8 (a radio's node id), HOST:PORT or \
+             udp://HOST:PORT (an IPv6 address in brackets)",
         ),
         (with("MTU = 67"), "m.conf:5: MTU: \"67\" is out of range; a whole number from 68 to 1500"),
         (with("MTU = 1501"), "m.conf:5: MTU: \"1501\" is out of range; a whole number from 68 to 1500"),
@@ -304,8 +315,8 @@ fn each_mistake_is_told_where_it_is_and_how_to_mend_it() {
              serial:///dev/ttyUSB0",
         ),
         (
-            format!("{base}PeerMode = WIREGUARD\n"),
-            "m.conf:9: PeerMode: \"WIREGUARD\" is no mode; PKI or SYMMETRIC",
+            format!("{base}PeerMode = IPSEC\n"),
+            "m.conf:9: PeerMode: \"IPSEC\" is no mode; PKI, SYMMETRIC or WIREGUARD",
         ),
         (
             format!("{base}PeerMode = SYMMETRIC\n"),
@@ -314,7 +325,8 @@ fn each_mistake_is_told_where_it_is_and_how_to_mend_it() {
         ),
         (
             format!("{base}RadioPublicKey = {PSK}, {BOB}\n"),
-            "m.conf:9: RadioPublicKey: 2 of them for 1 endpoints; one for each Endpoint, in the same order",
+            "m.conf:9: RadioPublicKey: 2 of them for 1 radios; one for each Endpoint that is a radio, in the same \
+             order",
         ),
         (
             format!("{base}RadioPublicKey = AAAA\n"),
@@ -548,10 +560,21 @@ const MANUAL: &str = include_str!("../../../docs/configuration.md");
 #[test]
 fn the_manual_names_every_key_and_its_example_is_right() {
     for key in interpret::keys() {
-        assert!(MANUAL.contains(&format!("| `{key}`")), "{key} is not in the manual");
+        assert!(
+            MANUAL.lines().any(|line| line.starts_with("| `") && line.contains(&format!("`{key}`"))),
+            "{key} is not in the manual"
+        );
     }
     let (_, example) = MANUAL.split_once("## Two radios, several addresses\n").unwrap();
     let (example, _) = example.split_once("\n## ").unwrap();
     let config = fine(example);
     assert_eq!((config.links.len(), config.peers[0].core.endpoints.len()), (2, 2));
+    let (_, example) = MANUAL.split_once("## Radio and UDP\n").unwrap();
+    let (example, _) = example.split_once("\n## ").unwrap();
+    let (_, example) = example.split_once("    [Interface]").unwrap();
+    let config = fine(&format!("[Interface]{example}"));
+    assert_eq!(config.links.len(), 2);
+    assert!(config.peers[0].has_radio() && config.peers[0].has_udp());
 }
+
+mod udp;

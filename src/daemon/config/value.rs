@@ -1,6 +1,7 @@
 //! Reads single values. Each reader takes the value's text and says, if it is wrong, what is wrong and what would be right.
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::num::NonZeroU16;
 use std::path::PathBuf;
 
 use base64::Engine as _;
@@ -8,7 +9,6 @@ use base64::engine::general_purpose::STANDARD;
 use ipnet::IpNet;
 use meshnet_proto::config::PeerMode;
 use meshnet_proto::key::{KEY_LEN, KeyError, PrivateKey, PublicKey};
-use meshnet_proto::link::LinkAddr;
 use zeroize::Zeroizing;
 
 use super::error::quoted;
@@ -89,18 +89,6 @@ pub(super) fn address(text: &str) -> Result<IpNet, Wrong> {
     Ok(network)
 }
 
-/// Where a peer is.
-pub(crate) fn endpoint(text: &str) -> Result<LinkAddr, Wrong> {
-    const RIGHT: &str = "\"!\" and the eight hexadecimal digits of the peer's radio, for example !d45b9db8";
-    let digits = text.strip_prefix('!').filter(|d| d.len() == 8 && d.bytes().all(|b| b.is_ascii_hexdigit()));
-    let node = digits.and_then(|digits| u32::from_str_radix(digits, 16).ok());
-    match node {
-        None => Err((format!("{} is no node id", quoted(text)), RIGHT.to_owned())),
-        Some(0 | u32::MAX) => Err((format!("{text} names no single radio"), RIGHT.to_owned())),
-        Some(node) => Ok(LinkAddr::radio(node)),
-    }
-}
-
 /// How to reach a radio. The scheme's case does not matter; a trailing slash does no harm.
 pub(super) fn connect(text: &str) -> Result<Connect, Wrong> {
     const RIGHT: &str = "tcp://HOST, tcp://HOST:PORT, or serial:///dev/ttyUSB0";
@@ -163,8 +151,10 @@ pub(crate) fn mode(text: &str) -> Result<PeerMode, Wrong> {
         Ok(PeerMode::Pki)
     } else if text.eq_ignore_ascii_case("SYMMETRIC") {
         Ok(PeerMode::Symmetric)
+    } else if text.eq_ignore_ascii_case("WIREGUARD") {
+        Ok(PeerMode::Wireguard)
     } else {
-        Err((format!("{} is no mode", quoted(text)), "PKI or SYMMETRIC".to_owned()))
+        Err((format!("{} is no mode", quoted(text)), "PKI, SYMMETRIC or WIREGUARD".to_owned()))
     }
 }
 
@@ -181,6 +171,66 @@ pub(super) fn number(text: &str, least: u16, most: u16) -> Result<u16, Wrong> {
     match unsigned.replace('_', "").parse() {
         Ok(number) if (least..=most).contains(&number) => Ok(number),
         _ => wrong(format!("{} is out of range", quoted(text))),
+    }
+}
+
+/// After how many seconds of silence a keepalive is sent: `None` for never, as `wg` says it.
+pub(crate) fn keepalive(text: &str) -> Result<Option<NonZeroU16>, Wrong> {
+    if text.eq_ignore_ascii_case("off") {
+        return Ok(None);
+    }
+    let right = || "seconds from 1 to 65535, or off".to_owned();
+    number(text, 0, u16::MAX).map(NonZeroU16::new).map_err(|(what, _)| (what, right()))
+}
+
+/// What the kernel marks packets with: a number, also in hexadecimal, as `wg` says it; `None` for no mark.
+pub(super) fn fwmark(text: &str) -> Result<Option<u32>, Wrong> {
+    if text.eq_ignore_ascii_case("off") {
+        return Ok(None);
+    }
+    let hexadecimal = text.strip_prefix("0x").or_else(|| text.strip_prefix("0X"));
+    let (digits, radix) = hexadecimal.map_or((text, 10), |digits| (digits, 16));
+    let plain = digits.bytes().all(|b| b.is_ascii_alphanumeric());
+    match u32::from_str_radix(digits, radix) {
+        Ok(mark) if plain => Ok((mark != 0).then_some(mark)),
+        _ => {
+            let what = format!("{} is no mark", quoted(text));
+            Err((what, "a number from 0 to 4294967295, also as 0xca6c, or off".to_owned()))
+        }
+    }
+}
+
+/// An address to listen on.
+pub(super) fn listen(text: &str) -> Result<IpAddr, Wrong> {
+    let right = || "an address of this host, for example 192.0.2.7 or 2001:db8::7; none for all".to_owned();
+    match text.parse::<IpAddr>() {
+        Err(_) => Err((format!("{} is no address", quoted(text)), right())),
+        Ok(address) if address.is_multicast() => Err((format!("{text} is no address of a host"), right())),
+        Ok(address) => Ok(address.to_canonical()),
+    }
+}
+
+/// The name of an interface of this host.
+pub(super) fn device(text: &str) -> Result<String, Wrong> {
+    /// `IFNAMSIZ` less the terminating zero.
+    const LONGEST: usize = 15;
+    let fine = (1..=LONGEST).contains(&text.len())
+        && !matches!(text, "." | "..")
+        && text.bytes().all(|b| b.is_ascii_graphic() && b != b'/' && b != b':');
+    if fine {
+        Ok(text.to_owned())
+    } else {
+        let what = format!("{} is no interface name", quoted(text));
+        Err((what, "as \"ip link\" shows it, for example eth0".to_owned()))
+    }
+}
+
+/// Yes or no.
+pub(crate) fn yes_or_no(text: &str) -> Result<bool, Wrong> {
+    match text.to_ascii_lowercase().as_str() {
+        "yes" | "true" | "on" => Ok(true),
+        "no" | "false" | "off" => Ok(false),
+        _ => Err((format!("{} is neither yes nor no", quoted(text)), "yes or no".to_owned())),
     }
 }
 

@@ -7,17 +7,16 @@ use meshnet_bus::settings::Pong;
 use meshnet_proto::PingError;
 use meshnet_proto::config::{PeerConfig, PeerMode};
 use meshnet_proto::key::PublicKey;
-use meshnet_proto::link::{LinkAddr, LinkId};
+use meshnet_proto::link::{AddrKind, LinkId};
 use tokio::sync::oneshot;
 use tracing::info;
 
 use super::Instance;
-use crate::config::{self, Peer};
+use crate::config::{self, Endpoint, Peer};
 use crate::control::{Change, Command, PeerChange, Reply};
-use crate::link::Contact;
 use crate::peers::{MAX_ADDED, Member, Origin, Roster};
 
-/// How many radios a peer may have.
+/// How many endpoints a peer may have.
 const MAX_ENDPOINTS: usize = 16;
 
 /// Somebody who waits for the answer to an echo.
@@ -62,18 +61,26 @@ impl Instance {
         if change.allowed_ips.as_ref().is_none_or(Vec::is_empty) {
             return Err(missing("AllowedIPs"));
         }
-        if change.endpoints.as_ref().is_none_or(Vec::is_empty) {
-            return Err(missing("Endpoints"));
-        }
         let core = PeerConfig {
             public_key: key,
             preshared_key: None,
             allowed_ips: Vec::new(),
             endpoints: Vec::new(),
-            mode: PeerMode::Pki,
+            mode: self.usual_mode(change.endpoints.as_deref().unwrap_or_default()),
+            keepalive: None,
+            bulk_over_metered: true,
         };
-        let blank = Peer { name: None, line: 0, core, contacts: Vec::new() };
+        let blank = Peer {
+            name: None,
+            line: 0,
+            core,
+            contacts: Vec::new(),
+            names: Vec::new(),
+            keepalive: None,
+            bulk: None,
+        };
         let added = changed(&Member { peer: blank, origin: Origin::Bus }, change)?;
+        self.check_reach(&added.peer)?;
         self.replace(self.roster.with(added)).await?;
         info!(peer = self.roster.name(&key), "peer is added over the bus");
         Ok(())
@@ -81,6 +88,7 @@ impl Instance {
 
     async fn set_peer(&mut self, key: PublicKey, change: PeerChange) -> Result<(), Error> {
         let member = changed(self.of_bus(&key)?, change)?;
+        self.check_reach(&member.peer)?;
         self.replace(self.roster.with(member)).await?;
         info!(peer = self.roster.name(&key), "peer is changed over the bus");
         self.control.tell(Change::PeerChanged(key));
@@ -90,6 +98,47 @@ impl Instance {
     async fn remove_peer(&mut self, key: &PublicKey) -> Result<(), Error> {
         self.of_bus(key)?;
         self.replace(self.roster.without(key)).await
+    }
+
+    /// The session protocol with a peer of which nobody said it: as in a configuration file.
+    fn usual_mode(&self, endpoints: &[Endpoint]) -> PeerMode {
+        let udp =
+            endpoints.iter().any(Endpoint::is_udp) || (endpoints.is_empty() && self.reaches(AddrKind::Udp));
+        if udp { PeerMode::Wireguard } else { PeerMode::Pki }
+    }
+
+    /// Whether a link of ours is of this kind.
+    fn reaches(&self, kind: AddrKind) -> bool {
+        self.config.links.iter().any(|link| link.kind.reaches() == kind)
+    }
+
+    /// Finds what of a peer no link of ours would ever serve, or its protocol does not have.
+    fn check_reach(&self, peer: &Peer) -> Result<(), Error> {
+        let invalid = |what: &str| Err(Error::InvalidArgs(what.to_owned()));
+        if peer.core.mode != PeerMode::Wireguard {
+            if peer.has_udp() {
+                return invalid("a UDP endpoint takes the mode WIREGUARD");
+            }
+            if peer.keepalive.is_some() {
+                return invalid("a persistent keepalive takes the mode WIREGUARD");
+            }
+            if !peer.has_radio() {
+                return invalid("Endpoints is missing: a peer of this mode is reached by radio");
+            }
+            return Ok(());
+        }
+        let (radio, udp) = (self.reaches(AddrKind::Radio), self.reaches(AddrKind::Udp));
+        match (peer.has_radio(), peer.has_udp()) {
+            (false, false) if !udp => {
+                invalid("Endpoints is missing, and without a udp link the peer cannot come to us either")
+            }
+            (false, false) => Ok(()),
+            (at_radio, at_udp) if (at_radio && radio) || (at_udp && udp) => Ok(()),
+            (_, true) => {
+                invalid("no link reaches these endpoints: this network has no udp link (ListenPort)")
+            }
+            (_, false) => invalid("no link reaches these endpoints: this network has no radio"),
+        }
     }
 
     /// The peer with this key, if it may be changed over the bus.
@@ -147,8 +196,8 @@ impl Instance {
                     return Err(Error::PeerExists(format!("{prefix} is another peer's already")));
                 }
             }
-            for endpoint in &core.endpoints {
-                if !endpoints.insert(*endpoint) {
+            for endpoint in member.peer.endpoints() {
+                if !endpoints.insert(endpoint.clone()) {
                     return Err(Error::PeerExists(format!("{endpoint} is another peer's already")));
                 }
             }
@@ -246,7 +295,8 @@ fn ping_error(error: &PingError) -> Error {
 
 /// Returns the peer after a change.
 fn changed(before: &Member, change: PeerChange) -> Result<Member, Error> {
-    let PeerChange { name, allowed_ips, endpoints, mode, preshared_key, radio_public_keys, persist } = change;
+    let PeerChange { name, allowed_ips, endpoints, mode, preshared_key, radio_public_keys, .. } = change;
+    let PeerChange { keepalive, bulk_over_radio, persist, .. } = change;
     let Member { mut peer, origin } = before.clone();
     if let Some(name) = name {
         let checked = |name: &str| {
@@ -264,15 +314,23 @@ fn changed(before: &Member, change: PeerChange) -> Result<Member, Error> {
         if endpoints.len() > MAX_ENDPOINTS {
             return Err(Error::InvalidArgs(format!("at most {MAX_ENDPOINTS} endpoints")));
         }
-        peer.core.endpoints = endpoints;
-        peer.contacts = contacts(&peer.core.endpoints, &[]);
+        (peer.core.endpoints, peer.names) = (Vec::new(), Vec::new());
+        for endpoint in endpoints {
+            match endpoint {
+                Endpoint::Address(address) => peer.core.endpoints.push(address),
+                Endpoint::Name(name) => peer.names.push(name),
+            }
+        }
+        peer.contacts = config::contacts(&peer.core.endpoints, &[]);
     }
     if let Some(keys) = radio_public_keys {
-        if !keys.is_empty() && keys.len() != peer.core.endpoints.len() {
-            return Err(Error::InvalidArgs("one radio key for each endpoint, or none".to_owned()));
+        if !keys.is_empty() && keys.len() != peer.contacts.len() {
+            return Err(Error::InvalidArgs("one radio key for each radio, or none".to_owned()));
         }
-        peer.contacts = contacts(&peer.core.endpoints, &keys);
+        peer.contacts = config::contacts(&peer.core.endpoints, &keys);
     }
+    peer.keepalive = keepalive.unwrap_or(peer.keepalive);
+    peer.bulk = bulk_over_radio.or(peer.bulk);
     peer.core.mode = mode.unwrap_or(peer.core.mode);
     if let Some(psk) = preshared_key {
         peer.core.preshared_key = Some(psk);
@@ -286,9 +344,4 @@ fn changed(before: &Member, change: PeerChange) -> Result<Member, Error> {
         None => origin,
     };
     Ok(Member { peer, origin })
-}
-
-fn contacts(endpoints: &[LinkAddr], keys: &[[u8; 32]]) -> Vec<Contact> {
-    let nodes = endpoints.iter().filter_map(LinkAddr::as_radio).enumerate();
-    nodes.map(|(at, node)| Contact { node, public_key: keys.get(at).copied() }).collect()
 }

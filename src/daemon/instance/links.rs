@@ -14,7 +14,7 @@ use tracing::{debug, trace};
 
 use super::{BATCH, Instance, random};
 use crate::control::Change;
-use crate::link::{self, Contact, FromLink, Incoming, Link, LinkSpec, LinkStatus};
+use crate::link::{self, Contact, FromLink, Incoming, Link, LinkKind, LinkSpec, LinkStatus, UdpSpec};
 use crate::peers::Roster;
 
 /// How many messages from all drivers may wait.
@@ -70,10 +70,23 @@ impl Links {
     pub(super) fn start(&mut self, spec: &LinkSpec) -> anyhow::Result<()> {
         let id = LinkId(self.next);
         self.next = self.next.checked_add(1).context("too many links were started: this takes a restart")?;
-        let link = link::start(id, spec.clone(), self.contacts.subscribe(), random()?, self.to_core.clone());
+        let link = match &spec.kind {
+            LinkKind::Meshtastic(radio) => {
+                let (contacts, to_core) = (self.contacts.subscribe(), self.to_core.clone());
+                link::start(id, spec.name.clone(), radio.clone(), contacts, random()?, to_core)
+            }
+            LinkKind::Udp(udp) => self.start_udp(id, &spec.name, udp)?,
+        };
         let told = Told::of(&link.status.borrow());
         self.running.insert(id, Running { spec: spec.clone(), link, up: false, told });
         Ok(())
+    }
+
+    /// Opens the sockets of a udp link.
+    // The node does not speak over UDP in this tree; who teaches it to puts the sockets here.
+    #[allow(clippy::unused_self)]
+    fn start_udp(&mut self, _: LinkId, name: &str, udp: &UdpSpec) -> anyhow::Result<Link> {
+        bail!("the link {name} at {udp} cannot be started: this daemon has no udp driver")
     }
 
     /// Stops a driver; the caller tells the core. Returns whether the link worked.

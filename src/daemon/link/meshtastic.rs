@@ -14,7 +14,7 @@ use tracing::{debug, info, warn};
 
 use super::stream::Stream;
 use super::supervisor::{Ports, Unwanted};
-use super::{FromLink, Incoming, LinkSpec, LinkStatus};
+use super::{FromLink, Incoming, LinkStatus, RadioSpec};
 use crate::alarm::Alarm;
 use crate::catalog;
 
@@ -55,7 +55,7 @@ enum Wake {
 }
 
 impl Driver {
-    pub(super) fn new(spec: &LinkSpec, seed: [u8; 32], mut ports: Ports) -> Self {
+    pub(super) fn new(spec: &RadioSpec, seed: [u8; 32], mut ports: Ports) -> Self {
         let config = ClientConfig {
             channel_index: spec.channel_index,
             hop_limit: spec.hop_limit,

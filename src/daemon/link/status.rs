@@ -6,14 +6,16 @@ use meshnet_proto::link::LinkAddr;
 use meshnet_proto::meshtastic::client::{KeyState, Status};
 use serde::Serialize;
 
-use super::LinkSpec;
+use super::{LinkKind, LinkSpec, RadioSpec};
 
 /// A link at one moment.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct LinkStatus {
     /// As configured.
     pub name: String,
-    /// As configured: where the radio is.
+    /// "meshtastic", "udp".
+    pub kind: &'static str,
+    /// As configured: where the carrier is.
     pub connect: String,
     /// "down" (waits before the next try), "connecting", "configuring", "up", "faulty" (connected, but the radio cannot
     /// serve as it is set).
@@ -94,14 +96,22 @@ pub struct PeerRadio {
 }
 
 impl LinkStatus {
-    pub(super) fn new(spec: &LinkSpec) -> Self {
+    /// A link whose driver has said nothing yet.
+    #[must_use]
+    pub fn new(spec: &LinkSpec) -> Self {
         Self {
             name: spec.name.clone(),
-            connect: spec.connect.to_string(),
+            kind: spec.kind.as_str(),
+            connect: spec.kind.to_string(),
             state: "connecting",
-            channel_index: spec.channel_index,
             ..Self::default()
         }
+    }
+
+    /// A radio whose driver has said nothing yet.
+    pub(super) fn radio(name: &str, radio: &RadioSpec) -> Self {
+        let spec = LinkSpec { name: name.to_owned(), kind: LinkKind::Meshtastic(radio.clone()) };
+        Self { channel_index: radio.channel_index, ..Self::new(&spec) }
     }
 
     /// Takes over what the client says of its radio, but for the state of the connection itself.

@@ -7,15 +7,14 @@
 use std::time::Duration;
 
 use meshnet_proto::link::{LinkId, Transmit};
-use rand_chacha::ChaCha20Rng;
-use rand_core::{Rng as _, SeedableRng as _};
 use tokio::sync::{mpsc, watch};
 use tokio::time::sleep;
 use tracing::{Instrument as _, debug, info_span, warn};
 
 use super::meshtastic::{Driver, Ended};
 use super::stream::Stream;
-use super::{Connect, Contact, FromLink, LinkSpec, LinkStatus};
+use super::{Connect, Contact, FromLink, LinkStatus, RadioSpec};
+use crate::backoff::Backoff;
 use crate::catalog;
 
 const FIRST_WAIT: Duration = Duration::from_secs(1);
@@ -36,13 +35,13 @@ pub(super) struct Ports {
 }
 
 /// Runs a link until nobody wants it any more.
-pub(super) async fn run(spec: LinkSpec, seed: [u8; 32], ports: Ports) {
-    let span = info_span!("radio", link = %spec.name);
+pub(super) async fn run(name: String, spec: RadioSpec, seed: [u8; 32], ports: Ports) {
+    let span = info_span!("radio", link = %name);
     let last_wait = match spec.connect {
         Connect::Tcp { .. } => LAST_WAIT,
         Connect::Serial { .. } => LAST_WAIT_SERIAL,
     };
-    let mut backoff = Backoff::new(seed, last_wait);
+    let mut backoff = Backoff::new(other_stream(seed), FIRST_WAIT, last_wait);
     let mut driver = Driver::new(&spec, seed, ports);
     async {
         let mut told = None;
@@ -62,7 +61,7 @@ pub(super) async fn run(spec: LinkSpec, seed: [u8; 32], ports: Ports) {
 
 /// Opens a connection and runs it. Returns why it ended; an error if the link is wanted no more.
 async fn connect(
-    spec: &LinkSpec,
+    spec: &RadioSpec,
     driver: &mut Driver,
     backoff: &mut Backoff,
     told: &mut Option<String>,
@@ -100,48 +99,8 @@ async fn connect(
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Unwanted;
 
-/// The waits between tries.
-#[derive(Debug)]
-struct Backoff {
-    next: Duration,
-    last: Duration,
-    rng: ChaCha20Rng,
-}
-
-impl Backoff {
-    fn new(mut seed: [u8; 32], last: Duration) -> Self {
-        // Another stream than the driver's, which has the same seed.
-        seed[0] ^= 0xff;
-        Self { next: FIRST_WAIT, last, rng: ChaCha20Rng::from_seed(seed) }
-    }
-
-    /// Returns the next wait: between half and the whole of what doubles.
-    fn next(&mut self) -> Duration {
-        let whole = self.next;
-        self.next = (whole * 2).min(self.last);
-        let half = whole / 2;
-        half + half.mul_f64(f64::from(self.rng.next_u32()) / f64::from(u32::MAX))
-    }
-
-    const fn reset(&mut self) {
-        self.next = FIRST_WAIT;
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn waits_grow_to_a_minute_never_together_and_start_over() {
-        let (mut one, mut two) = (Backoff::new([1; 32], LAST_WAIT), Backoff::new([2; 32], LAST_WAIT));
-        let waits: Vec<_> = (0..10).map(|_| (one.next(), two.next())).collect();
-        assert!(waits.iter().all(|(a, b)| a != b));
-        for (n, (wait, _)) in (0..).zip(&waits) {
-            let whole = (FIRST_WAIT * 2_u32.pow(n)).min(LAST_WAIT);
-            assert!((whole / 2..=whole).contains(wait), "{wait:?} of {whole:?}");
-        }
-        one.reset();
-        assert!(one.next() <= FIRST_WAIT);
-    }
+/// Another stream of randomness than the driver's, which has the same seed.
+const fn other_stream(mut seed: [u8; 32]) -> [u8; 32] {
+    seed[0] ^= 0xff;
+    seed
 }

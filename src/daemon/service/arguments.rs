@@ -1,5 +1,6 @@
 //! Reads what callers give: nothing is longer than it needs to be, and every text becomes a value before anything is done.
 
+use std::num::NonZeroU16;
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -8,10 +9,10 @@ use meshnet_bus::settings::{
     MAX_ENDPOINTS, MAX_LIST_LEN, MAX_PING_LEN, MAX_PING_TIMEOUT, MAX_TEXT_LEN, PeerSettings,
 };
 use meshnet_proto::key::PublicKey;
-use meshnet_proto::link::LinkAddr;
 
 use super::secret;
 use crate::config::value::{self, Wrong};
+use crate::config::{self, Endpoint};
 use crate::control::PeerChange;
 
 /// Reads a peer's public key.
@@ -35,21 +36,30 @@ pub(super) async fn peer_change(settings: PeerSettings) -> Result<PeerChange, Er
         .transpose()?;
     if let (Some(keys), Some(endpoints)) = (&radio_public_keys, &endpoints)
         && !keys.is_empty()
-        && keys.len() != endpoints.len()
+        && let radios = endpoints.iter().filter(|endpoint| !endpoint.is_udp()).count()
+        && keys.len() != radios
     {
-        let what = format!(
-            "RadioPublicKeys: {} of them for {} endpoints; one for each, or none",
-            keys.len(),
-            endpoints.len()
-        );
+        let what =
+            format!("RadioPublicKeys: {} of them for {radios} radios; one for each, or none", keys.len());
         return Err(Error::InvalidArgs(what));
     }
+    let keepalive = settings.persistent_keepalive.map(NonZeroU16::new);
     let preshared_key = match settings.preshared_key {
         Some(fd) => Some(secret::read(fd.into()).await?),
         None => None,
     };
     let persist = settings.persist;
-    Ok(PeerChange { name, allowed_ips, endpoints, mode, preshared_key, radio_public_keys, persist })
+    Ok(PeerChange {
+        name,
+        allowed_ips,
+        endpoints,
+        mode,
+        preshared_key,
+        radio_public_keys,
+        keepalive,
+        bulk_over_radio: settings.bulk_over_radio,
+        persist,
+    })
 }
 
 /// Reads prefixes; the same one twice counts once, and host bits do not matter.
@@ -64,16 +74,13 @@ fn allowed_ips(list: &[String]) -> Result<Vec<IpNet>, Error> {
     Ok(prefixes)
 }
 
-/// Reads where a peer is: somewhere, and each radio once.
-fn endpoints(list: &[String]) -> Result<Vec<LinkAddr>, Error> {
-    let endpoints = many("Endpoints", list, MAX_ENDPOINTS, value::endpoint)?;
-    if endpoints.is_empty() {
-        return Err(Error::InvalidArgs("Endpoints: none; a peer needs one".to_owned()));
-    }
-    let twice = endpoints.iter().enumerate().find(|(at, endpoint)| endpoints[..*at].contains(endpoint));
+/// Reads where a peer is, each place once; a peer that comes to us is nowhere.
+fn endpoints(list: &[String]) -> Result<Vec<Endpoint>, Error> {
+    let endpoints: Vec<Endpoint> = many("Endpoints", list, MAX_ENDPOINTS, config::read_endpoint)?;
+    let twice = endpoints.iter().enumerate().find(|(at, endpoint)| endpoints[..*at].contains(*endpoint));
     match twice {
         Some((_, twice)) => {
-            Err(Error::InvalidArgs(format!("Endpoints: {twice} is there twice; each radio once")))
+            Err(Error::InvalidArgs(format!("Endpoints: {twice} is there twice; each endpoint once")))
         }
         None => Ok(endpoints),
     }

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use meshnet_proto::link::{Class, LinkAddr, LinkEvent, LinkId, Transmit};
-use meshnetd::link::{Connect, Contact, FromLink, Incoming, Link, LinkSpec, start};
+use meshnetd::link::{Connect, Contact, FromLink, Incoming, Link, RadioSpec, start};
 use tokio::io::AsyncReadExt as _;
 use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
@@ -31,10 +31,10 @@ impl Host {
     fn start(at: usize, connect: Connect) -> Self {
         let (to_core, from_link) = mpsc::channel(64);
         let contacts = vec![Contact { node: NODES[1 - at], public_key: None }];
-        let spec = LinkSpec { name: format!("radio{at}"), connect, channel_index: 0, hop_limit: None };
+        let radio = RadioSpec { connect, channel_index: 0, hop_limit: None };
         let contacts = watch::Sender::new(contacts);
         let seed = [u8::try_from(at).unwrap() + 1; 32];
-        let link = start(LinkId(0), spec, contacts.subscribe(), seed, to_core);
+        let link = start(LinkId(0), format!("radio{at}"), radio, contacts.subscribe(), seed, to_core);
         Self { link, _contacts: contacts, from_link, token: 0 }
     }
 

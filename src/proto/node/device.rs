@@ -13,7 +13,7 @@ use crate::neighbour::{self, Discovery};
 use crate::queue::PeerIndex;
 
 /// The MAC address at which the kernel finds what is nowhere: frames there are answered by ICMP.
-const NOWHERE: Mac = [0x02, 0, 0, 0, 0, 0];
+pub(super) const NOWHERE: Mac = [0x02, 0, 0, 0, 0, 0];
 
 impl Node {
     /// Takes an Ethernet frame from the interface.

@@ -176,6 +176,16 @@ impl<'s, 't> Entries<'s, 't> {
         list
     }
 
+    /// The section's name.
+    pub(super) const fn section(&self) -> &'t str {
+        self.section.name
+    }
+
+    /// The line of the key, if it is there.
+    pub(super) fn line_of(&self, key: &str) -> Option<u32> {
+        self.by_key.get(key).and_then(|entries| entries.first()).map(|entry| entry.line)
+    }
+
     /// Tells whether the key is there at all.
     pub(super) fn has(&self, key: &str) -> bool {
         self.by_key.contains_key(key)

@@ -22,12 +22,17 @@ pub(super) const KEYS: &[&str] = &[
     "RunAsUser",
     "RunAsGroup",
     "RekeyAfterMessages",
+    "ListenPort",
+    "FwMark",
+    // Those of wg-quick that mean nothing here: each is told apart, by `foreign`.
+    "DNS",
+    "Table",
+    "PreUp",
+    "PostUp",
+    "PreDown",
+    "PostDown",
+    "SaveConfig",
 ];
-
-/// The least MTU of IPv4 (RFC 791).
-const MIN_MTU: u16 = 68;
-/// The most: an Ethernet frame's. A radio takes half a minute and more for one of these.
-const MAX_MTU: u16 = 1500;
 
 /// How many addresses we may have.
 const MAX_ADDRESSES: usize = 64;
@@ -36,10 +41,12 @@ const MAX_ADDRESSES: usize = 64;
 pub(super) struct Interface {
     pub key: Option<KeySource>,
     pub addresses: Vec<(u32, IpNet)>,
-    pub mtu: Option<(u32, u16)>,
+    /// As written: how long it may be is for the links to say.
+    pub mtu: Option<(u32, String)>,
     pub rekey_after_messages: u64,
     pub tap_name: String,
-    pub link: Option<Link>,
+    pub radio: Option<Link>,
+    pub udp: Option<Link>,
     pub run_as_user: Option<(u32, String)>,
     pub run_as_group: Option<(u32, String)>,
     pub secret_at: Option<(u32, &'static str)>,
@@ -48,20 +55,54 @@ pub(super) struct Interface {
 /// Reads the section.
 pub(super) fn read(section: &Section<'_>, given: Given<'_>, findings: &mut Findings) -> Interface {
     let entries = Entries::new(section, KEYS, findings);
+    foreign(&entries, findings);
     let secret = entries.list("PrivateKey").first().map(|entry| (entry.line, "PrivateKey"));
     Interface {
         key: key(&entries, section.line, given, findings),
         addresses: addresses(&entries, section.line, findings),
-        mtu: entries.one("MTU", findings).and_then(|entry| {
-            let mtu = findings.take(entry, value::number(entry.value, MIN_MTU, MAX_MTU))?;
-            Some((entry.line, mtu))
-        }),
+        mtu: entries.one("MTU", findings).map(|entry| (entry.line, entry.value.to_owned())),
         rekey_after_messages: rekey_after_messages(&entries, findings),
         tap_name: tap_name(&entries, given, findings),
-        link: link::of_interface(&entries, findings),
+        radio: link::radio_of_interface(&entries, findings),
+        udp: link::udp_of_interface(&entries, findings),
         run_as_user: run_as(&entries, "RunAsUser", findings),
         run_as_group: run_as(&entries, "RunAsGroup", findings),
         secret_at: secret,
+    }
+}
+
+/// Tells of the keys that wg-quick has for what is done elsewhere here. What would change where packets go, or was meant to
+/// keep them from going, is refused; what is merely not done is warned of.
+fn foreign(entries: &Entries<'_, '_>, findings: &mut Findings) {
+    for (key, unit) in [
+        ("PreUp", "ExecStartPre=+"),
+        ("PostUp", "ExecStartPost=+"),
+        ("PreDown", "ExecStop=+"),
+        ("PostDown", "ExecStopPost=+"),
+    ] {
+        if let Some(entry) = entries.one(key, findings) {
+            let right = format!("{unit} in a drop-in of the unit: \"systemctl edit meshnet@NETWORK\"");
+            findings.error(entry.line, key, "no commands are run from here", right);
+        }
+    }
+    if let Some(entry) = entries.one("Table", findings) {
+        if entry.value.eq_ignore_ascii_case("auto") {
+            let what = "routes are always made, in the main table, preferred least";
+            findings.warning(entry.line, "Table", what, "without this key");
+        } else {
+            let what =
+                "routes go to the main table, preferred least (metric 4096), and cannot be kept out of it";
+            let right = "AllowedIPs without what is not to be a route; other tables with \"ip rule\" and \"ip route\"";
+            findings.error(entry.line, "Table", what, right);
+        }
+    }
+    if let Some(entry) = entries.one("DNS", findings) {
+        let right = "\"resolvectl dns NETWORK ADDRESS\", as ExecStartPost=+ in a drop-in of the unit";
+        findings.warning(entry.line, "DNS", "the host's resolver is left as it is", right);
+    }
+    if let Some(entry) = entries.one("SaveConfig", findings) {
+        let what = "this file is never written; peers that are added while it runs are kept elsewhere";
+        findings.warning(entry.line, "SaveConfig", what, "without this key");
     }
 }
 
