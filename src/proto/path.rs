@@ -43,6 +43,9 @@ use self::words::Quality;
 pub use self::words::{Bulk, Heard, Origin, PathState, Sent, Tier, Why};
 use crate::link::{AddrKind, Class, LinkAddr, LinkId};
 
+/// What names a path: one of our links, and the peer's address there.
+pub type Way = (LinkId, LinkAddr);
+
 /// What is to be done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Action {
@@ -58,9 +61,9 @@ pub enum Action {
     /// What is sent to the peer takes another way as of now.
     Changed {
         /// The way until now.
-        from: Option<(LinkId, LinkAddr)>,
+        from: Option<Way>,
         /// And from here on.
-        to: Option<(LinkId, LinkAddr)>,
+        to: Option<Way>,
         /// What decided.
         why: Why,
     },
@@ -72,7 +75,7 @@ pub enum Action {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum ToDo {
     Probe(LinkId, LinkAddr),
-    Changed(Option<(LinkId, LinkAddr)>, Option<(LinkId, LinkAddr)>, Why),
+    Changed(Option<Way>, Option<Way>, Why),
     Announce,
 }
 
@@ -182,6 +185,7 @@ impl Paths {
     pub fn handle_timeout(&mut self, now: Instant) {
         self.expire_probes(now);
         self.check(now);
+        self.arm_search(now);
         self.look(now);
         self.settle(now);
     }
@@ -215,7 +219,7 @@ impl Paths {
 
     /// The path that carries what we send.
     #[must_use]
-    pub fn current(&self) -> Option<(LinkId, LinkAddr)> {
+    pub fn current(&self) -> Option<Way> {
         self.chosen().map(Candidate::key)
     }
 

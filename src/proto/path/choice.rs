@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::candidate::Candidate;
 use super::watch::Watch;
 use super::words::Why;
-use super::{Paths, ToDo};
+use super::{Paths, ToDo, Way};
 
 /// For how long a path that was given up is not taken for being cheaper or faster.
 const GRUDGE: Duration = Duration::from_secs(30);
@@ -34,13 +34,7 @@ impl Paths {
         self.switch_from(self.current(), next, why, now);
     }
 
-    pub(super) fn switch_from(
-        &mut self,
-        from: Option<(crate::link::LinkId, crate::link::LinkAddr)>,
-        next: Option<usize>,
-        why: Why,
-        now: Instant,
-    ) {
+    pub(super) fn switch_from(&mut self, from: Option<Way>, next: Option<usize>, why: Why, now: Instant) {
         self.current = next;
         let to = self.current();
         if from == to {
@@ -64,6 +58,10 @@ impl Paths {
         match self.chosen() {
             None => self.switch(Some(next), fresh, now),
             Some(path) if path.dead && !best.dead => self.switch(Some(next), Why::Silent, now),
+            // What carried the handshake goes before what nothing has come by.
+            Some(path) if self.session && self.kin && !path.proven && best.proven && !best.dead => {
+                self.switch(Some(next), Why::Proven, now);
+            }
             Some(path) if !self.session && path.is_metered() && best.is_free() && !best.dead => {
                 self.switch(Some(next), fresh, now);
             }

@@ -138,7 +138,7 @@ impl Paths {
             self.search.next = None;
             self.search.rounds = 0;
         } else {
-            let due = self.search.last.map_or(now, |last| last + self.interval(now));
+            let due = self.search.last.map_or(now, |last| now.max(last + self.interval(now)));
             // Traffic must not put it off.
             self.search.next = Some(self.search.next.map_or(due, |next| next.min(due)));
         }

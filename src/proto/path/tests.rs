@@ -57,13 +57,16 @@ fn node() -> LinkAddr {
     LinkAddr::radio(2)
 }
 
+/// When what is sent took another way, which, and why.
+type Change = (Duration, Option<Way>, Why);
+
 /// One end, and what it wanted done.
 struct End {
     paths: Paths,
     rng: ChaCha8Rng,
     start: Instant,
     now: Instant,
-    changes: Vec<(Duration, Option<(LinkId, LinkAddr)>, Why)>,
+    changes: Vec<Change>,
     probes: Vec<(Duration, LinkId, LinkAddr, u32)>,
     announced: Vec<Duration>,
 }
@@ -76,12 +79,13 @@ impl End {
         Self { paths, rng, start, now: start, changes: vec![], probes: vec![], announced: vec![] }
     }
 
-    /// A kin peer with a radio and a LAN address, a session, and both links up.
+    /// A kin peer with a radio and a LAN address, both links up, and a session whose handshake went by radio.
     fn usual() -> Self {
         let mut end = Self::new(true, Bulk::default());
         end.paths.handle_link_up(RADIO, &radio(100), end.now);
         end.paths.handle_link_up(WIFI, &free(10), end.now);
         end.paths.set_configured(&[node(), lan()], end.now);
+        end.paths.heard(RADIO, node(), Heard::Answer, end.now);
         end.paths.set_session(true, end.now);
         end.drain();
         end

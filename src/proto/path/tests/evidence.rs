@@ -116,7 +116,7 @@ fn of_two_equal_links_only_a_clearly_faster_one_is_taken_and_not_at_once_again()
     end.paths.handle_link_up(CABLE, &free(10), end.now);
     let mut measure = |wifi: u64, cable: u64| {
         let before = end.changes.len();
-        for _ in 0..200 {
+        for _ in 0..600 {
             let seen = end.probes.len();
             let (link, to) = end.paths.current().unwrap();
             end.send();
@@ -124,13 +124,12 @@ fn of_two_equal_links_only_a_clearly_faster_one_is_taken_and_not_at_once_again()
             end.pass(s(1));
             let new: Vec<_> = end.probes[seen..].to_vec();
             for (link, rtt) in [(WIFI, wifi), (CABLE, cable)] {
-                if let Some((.., token)) = new.iter().find(|(_, on, ..)| *on == link) {
+                if let Some((sent, .., token)) = new.iter().find(|(_, on, ..)| *on == link) {
                     // As if it had come after that time.
-                    end.paths.answered(*token, link, lan(), end.now + ms(rtt));
+                    end.paths.answered(*token, link, lan(), end.start + *sent + ms(rtt));
                     end.drain();
                 }
             }
-            end.pass(s(2));
         }
         (end.changes.len() - before, end.paths.current().unwrap().0)
     };
