@@ -10,6 +10,7 @@ mod rekey;
 mod roster;
 mod symmetric;
 mod traffic;
+mod wireguard;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

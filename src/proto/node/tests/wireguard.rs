@@ -1,0 +1,358 @@
+//! One WireGuard session on a radio and on a free link, and between the two.
+
+use std::net::SocketAddr;
+
+use super::*;
+use crate::link::LinkAddr;
+use crate::offload::{Checksum, SegmentKind, Segments};
+use crate::path::Tier;
+
+const RADIO: LinkId = LinkId(0);
+const UDP: LinkId = LinkId(1);
+/// How long a datagram takes where air is free.
+const CABLE: Duration = Duration::from_millis(2);
+
+/// What the two nodes are given.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Links {
+    Radio,
+    Udp,
+    Both,
+}
+
+/// A datagram under way.
+struct Flight {
+    to: usize,
+    link: LinkId,
+    payload: Vec<u8>,
+}
+
+/// Two nodes, a radio channel and a cable.
+struct Duo {
+    now: Instant,
+    nodes: Vec<Node>,
+    configs: Vec<Config>,
+    flights: BTreeMap<(Instant, u64), Flight>,
+    /// Payload lengths by link.
+    log: Vec<(LinkId, usize)>,
+    delivered: Vec<Vec<Vec<u8>>>,
+    events: Vec<Vec<Event>>,
+    lose: Box<dyn FnMut(LinkId, &[u8]) -> bool>,
+    sequence: u64,
+    air_free_at: Instant,
+    radio_caps: LinkCaps,
+}
+
+fn udp(node: usize) -> LinkAddr {
+    LinkAddr::udp(SocketAddr::from(([192, 0, 2, u8::try_from(node).unwrap() + 1], 51820)))
+}
+
+fn free_caps() -> LinkCaps {
+    LinkCaps {
+        kind: AddrKind::Udp,
+        mtu: 65_000,
+        airtime: Airtime::Free,
+        cost: 10,
+        ordered: false,
+        broadcast: false,
+        segments: 64,
+    }
+}
+
+impl Duo {
+    fn new(links: Links) -> Self {
+        Self::with(links, |_| {})
+    }
+
+    fn with(links: Links, mut change: impl FnMut(&mut Config)) -> Self {
+        let setup = Setup { mode: PeerMode::Wireguard, mtu: 1420, ..Setup::default() };
+        let now = crate::testing::start();
+        let configs = (0..2).map(|at| {
+            let mut config = config(&setup, at);
+            config.peers[0].endpoints = match links {
+                Links::Radio => vec![radio(1 - at)],
+                Links::Udp => vec![udp(1 - at)],
+                Links::Both => vec![udp(1 - at), radio(1 - at)],
+            };
+            change(&mut config);
+            config
+        });
+        let mut duo = Self {
+            now,
+            nodes: Vec::new(),
+            configs: configs.collect(),
+            flights: BTreeMap::new(),
+            log: Vec::new(),
+            delivered: vec![Vec::new(), Vec::new()],
+            events: vec![Vec::new(), Vec::new()],
+            lose: Box::new(|_, _| false),
+            sequence: 0,
+            air_free_at: now,
+            radio_caps: caps(),
+        };
+        for at in 0..2 {
+            let seed = [u8::try_from(at).unwrap() + 1; 32];
+            let mut node = Node::new(&duo.configs[at], seed, Duration::from_secs(1_700_000_000), now).unwrap();
+            if links != Links::Udp {
+                node.handle_link(RADIO, LinkEvent::Up(duo.radio_caps.clone()), now);
+            }
+            if links == Links::Udp {
+                node.handle_link(UDP, LinkEvent::Up(free_caps()), now);
+            }
+            duo.nodes.push(node);
+        }
+        duo.drain();
+        duo
+    }
+
+    fn cable(&mut self, up: bool) {
+        for node in &mut self.nodes {
+            let event = if up { LinkEvent::Up(free_caps()) } else { LinkEvent::Down };
+            node.handle_link(UDP, event, self.now);
+        }
+        self.drain();
+    }
+
+    fn drain(&mut self) {
+        for at in 0..2 {
+            self.nodes[at].handle_link(RADIO, LinkEvent::Room(8), self.now);
+            self.collect(at);
+            while let Some(transmit) = self.nodes[at].poll_transmit(self.now) {
+                let segment = transmit.segment.map_or(transmit.payload.len(), usize::from);
+                for payload in transmit.payload.chunks(segment) {
+                    self.fly(at, transmit.link, payload.to_vec());
+                }
+                self.nodes[at].recycle(transmit.payload);
+            }
+            self.events[at].extend(std::iter::from_fn(|| self.nodes[at].poll_event()));
+        }
+    }
+
+    fn collect(&mut self, at: usize) {
+        while let Some(frame) = self.nodes[at].poll_device() {
+            assert_eq!(frame.offload, Offload::default());
+            self.delivered[at].push(frame.bytes.to_vec());
+        }
+    }
+
+    fn fly(&mut self, from: usize, link: LinkId, payload: Vec<u8>) {
+        self.log.push((link, payload.len()));
+        let arrives = if link == RADIO {
+            assert!(payload.len() <= 219, "{} bytes", payload.len());
+            let Airtime::Metered(metered) = &self.radio_caps.airtime else { panic!("a radio is metered") };
+            self.air_free_at = self.air_free_at.max(self.now) + metered.airtime(payload.len());
+            self.air_free_at
+        } else {
+            self.now + CABLE
+        };
+        if !(self.lose)(link, &payload) {
+            self.sequence += 1;
+            self.flights.insert((arrives, self.sequence), Flight { to: 1 - from, link, payload });
+        }
+    }
+
+    fn run(&mut self, time: Duration) {
+        let end = self.now + time;
+        for _ in 0..200_000 {
+            let timeouts: Vec<_> = self.nodes.iter().map(|node| node.poll_timeout(self.now)).collect();
+            let arrival = self.flights.keys().next().map(|(at, _)| *at);
+            let next = timeouts.iter().flatten().map(|(at, _)| *at).chain(arrival).min();
+            let Some(next) = next.filter(|next| *next <= end) else {
+                self.now = end;
+                return;
+            };
+            self.now = self.now.max(next);
+            while self.flights.first_key_value().is_some_and(|((at, _), _)| *at <= self.now) {
+                let (_, Flight { to, link, mut payload }) = self.flights.pop_first().unwrap();
+                let from = if link == RADIO { radio(1 - to) } else { udp(1 - to) };
+                let len = payload.len();
+                self.nodes[to].handle_datagrams(link, from, &mut payload, len, self.now);
+                self.collect(to);
+            }
+            for (at, timeout) in timeouts.iter().enumerate() {
+                if timeout.is_some_and(|(due, _)| due <= self.now) {
+                    self.nodes[at].handle_timeout(self.now);
+                }
+            }
+            self.drain();
+        }
+        panic!("the world spins at {:?}", self.nodes[0].poll_timeout(self.now));
+    }
+
+    fn seconds(&mut self, seconds: u64) {
+        self.run(Duration::from_secs(seconds));
+    }
+
+    fn send(&mut self, from: usize, number: u16) {
+        self.nodes[from].handle_device(&packet(from, number, 20), self.now);
+        self.drain();
+    }
+
+    fn numbers(&self, at: usize) -> Vec<u16> {
+        self.delivered[at].iter().filter_map(|frame| number(frame)).collect()
+    }
+
+    fn tier(&self, at: usize) -> Tier {
+        self.nodes[at].snapshot(self.now).peers[0].ways.as_ref().unwrap().tier
+    }
+
+    /// Datagrams on a link since the log was last looked at.
+    fn lengths(&mut self, link: LinkId) -> Vec<usize> {
+        let all = std::mem::take(&mut self.log);
+        all.into_iter().filter(|(on, _)| *on == link).map(|(_, len)| len).collect()
+    }
+}
+
+#[test]
+fn a_packet_over_a_cable_costs_what_wireguard_costs() {
+    let mut duo = Duo::new(Links::Udp);
+    duo.send(0, 1);
+    duo.seconds(1);
+    assert_eq!(duo.numbers(1), [1]);
+    let packet = packet(0, 1, 20).len() - 14;
+    let data = 16 + packet.next_multiple_of(16) + 16;
+    assert_eq!(duo.lengths(UDP), [148, 92, data]);
+    duo.send(1, 2);
+    duo.seconds(1);
+    assert_eq!(duo.numbers(0), [2]);
+    assert_eq!(duo.lengths(UDP), [data]);
+}
+
+#[test]
+fn a_packet_over_a_radio_costs_a_terse_handshake_and_no_more_than_its_headers_hold() {
+    let mut duo = Duo::new(Links::Radio);
+    duo.send(0, 1);
+    duo.seconds(20);
+    assert_eq!(duo.numbers(1), [1]);
+    let lengths = duo.lengths(RADIO);
+    assert_eq!(lengths.len(), 3, "{lengths:?}");
+    assert!(lengths[0] <= 54 && lengths[1] <= 49, "{lengths:?}");
+    duo.send(1, 2);
+    duo.seconds(20);
+    assert_eq!(duo.numbers(0), [2]);
+}
+
+#[test]
+fn a_session_moves_to_the_cable_and_back_without_a_handshake() {
+    let mut duo = Duo::new(Links::Both);
+    duo.send(0, 1);
+    duo.seconds(20);
+    assert_eq!((duo.numbers(1), duo.tier(0)), (vec![1], Tier::Radio));
+    duo.lengths(RADIO);
+    duo.cable(true);
+    duo.send(0, 2);
+    duo.seconds(2);
+    duo.send(0, 3);
+    duo.send(1, 4);
+    duo.seconds(2);
+    assert_eq!((duo.tier(0), duo.tier(1)), (Tier::Direct, Tier::Direct));
+    assert!(!duo.log.iter().any(|(_, len)| [148, 92].contains(len)), "{:?}", duo.log);
+    duo.cable(false);
+    duo.send(0, 5);
+    duo.send(1, 6);
+    duo.seconds(20);
+    assert_eq!((duo.numbers(1), duo.numbers(0)), (vec![1, 2, 3, 5], vec![4, 6]));
+    assert_eq!(duo.tier(0), Tier::Radio);
+    for events in &duo.events {
+        let ups = events.iter().filter(|event| matches!(event, Event::PeerUp { .. } | Event::Rekeyed { .. }));
+        assert_eq!(ups.count(), 1, "{events:?}");
+    }
+}
+
+#[test]
+fn a_cable_that_dies_without_a_word_is_left_within_three_seconds() {
+    let mut duo = Duo::new(Links::Both);
+    duo.cable(true);
+    duo.send(0, 1);
+    duo.seconds(5);
+    assert_eq!(duo.tier(0), Tier::Direct);
+    duo.lose = Box::new(|link, _| link == UDP);
+    let died = duo.now;
+    let mut next = 2;
+    while duo.tier(0) == Tier::Direct {
+        duo.send(0, next);
+        duo.run(Duration::from_millis(100));
+        next += 1;
+    }
+    assert!(duo.now - died < Duration::from_secs(3), "{:?}", duo.now - died);
+    duo.lose = Box::new(|_, _| false);
+    let back = duo.now;
+    while duo.tier(0) != Tier::Direct {
+        duo.send(0, next);
+        duo.run(Duration::from_millis(50));
+        next += 1;
+    }
+    assert!(duo.now - back < Duration::from_secs(1), "{:?}", duo.now - back);
+}
+
+#[test]
+fn a_lost_part_is_asked_for_and_sent_again_alone() {
+    let mut duo = Duo::new(Links::Radio);
+    duo.send(0, 1);
+    duo.seconds(20);
+    duo.lengths(RADIO);
+    let mut seen = 0;
+    duo.lose = Box::new(move |_, payload| {
+        seen += usize::from(payload.len() > 100);
+        seen == 3 && payload.len() > 100
+    });
+    duo.nodes[0].handle_device(&packet(0, 2, 1000), duo.now);
+    duo.drain();
+    duo.seconds(30);
+    assert_eq!(duo.numbers(1), [1, 2]);
+    let lengths = duo.lengths(RADIO);
+    let parts = lengths.iter().filter(|len| **len > 100).count();
+    assert_eq!(parts, 6, "five, and one of them again: {lengths:?}");
+}
+
+#[test]
+fn a_day_idle_costs_nothing_on_the_air() {
+    let mut duo = Duo::new(Links::Radio);
+    duo.send(0, 1);
+    duo.seconds(60);
+    duo.lengths(RADIO);
+    let end = duo.now + Duration::from_secs(24 * 3600);
+    let mut wakes = 0;
+    while let Some((at, _)) = duo.nodes[0].poll_timeout(duo.now).filter(|(at, _)| *at < end) {
+        duo.now = at;
+        duo.nodes[0].handle_timeout(at);
+        wakes += 1;
+    }
+    duo.drain();
+    assert!(duo.lengths(RADIO).is_empty());
+    assert!(wakes <= 4, "{wakes} wakes in a day");
+}
+
+#[test]
+fn a_row_of_segments_leaves_as_one_row_of_datagrams() {
+    let mut duo = Duo::new(Links::Udp);
+    duo.send(0, 1);
+    duo.seconds(1);
+    duo.delivered[1].clear();
+    let mut frame = packet(0, 2, 8);
+    // A UDP datagram becomes a row of 40 with 1000 bytes each.
+    let payload: Vec<u8> = (0..40_000_u32).map(|at| at.to_le_bytes()[0]).collect();
+    frame.truncate(14 + 20 + 8);
+    frame.extend_from_slice(&payload);
+    let total = u16::try_from(frame.len() - 14).unwrap();
+    frame[16..18].copy_from_slice(&total.to_be_bytes());
+    frame[38..40].copy_from_slice(&(total - 20).to_be_bytes());
+    let offload = Offload {
+        checksum: Some(Checksum { start: 34, offset: 6 }),
+        segments: Some(Segments { kind: SegmentKind::Udp, size: 1000 }),
+    };
+    duo.nodes[0].handle_device_offload(&frame, offload, duo.now);
+    let mut rows = 0;
+    let now = duo.now;
+    while let Some(transmit) = duo.nodes[0].poll_transmit(now) {
+        rows += 1;
+        let segment = usize::from(transmit.segment.unwrap());
+        for payload in transmit.payload.chunks(segment) {
+            duo.fly(0, UDP, payload.to_vec());
+        }
+    }
+    assert_eq!(rows, 1);
+    duo.seconds(1);
+    let got: Vec<u8> = duo.delivered[1].iter().flat_map(|frame| frame[42..].to_vec()).collect();
+    assert_eq!(got, payload);
+}
