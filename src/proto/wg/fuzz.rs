@@ -61,9 +61,8 @@ pub fn window(bytes: &[u8]) {
             1 => greatest.saturating_sub((number >> 2) % (2 * WINDOW)),
             _ => greatest.saturating_add((number >> 2) % (2 * WINDOW)),
         };
-        let is_old = seen
-            .last()
-            .is_some_and(|greatest| greatest - WINDOW.min(*greatest) >= counter && *greatest >= WINDOW);
+        let behind = seen.last().and_then(|greatest: &u64| greatest.checked_sub(counter));
+        let is_old = behind.is_some_and(|behind| behind >= WINDOW);
         let expected = counter < u64::MAX && !is_old && !seen.contains(&counter);
         assert_eq!(window.mark(counter), expected, "counter {counter}");
         if expected {

@@ -320,7 +320,9 @@ impl Tunnel {
 
     /// On links where air is free, how often at least the peer is to hear something.
     pub fn set_keepalive(&mut self, every: Option<Duration>, now: Instant) {
-        self.alive.set_persistent(every, now);
+        if self.alive.set_persistent(every) && self.is_free() {
+            self.alive.resume(now);
+        }
     }
 
     /// Whether any of the peer's endpoints is on a metered link. Then keys are kept for as long as they serve there, even
@@ -359,6 +361,11 @@ impl Tunnel {
         self.alive.rest();
         self.attempts.clear();
         self.keys.clear();
+    }
+
+    /// Whether there is a path on which air is free.
+    fn is_free(&self) -> bool {
+        self.regime == Regime::Free && !self.parked
     }
 
     const fn metered_too(&self) -> bool {
@@ -465,7 +472,7 @@ impl Tunnel {
         if confirmed {
             self.confirm(now);
         }
-        if self.regime == Regime::Free && !self.parked {
+        if self.is_free() {
             self.alive.received(content, now);
         }
         self.heard(now);

@@ -40,11 +40,9 @@ impl Alive {
         self.persistent_at = self.persistent.map(|every| now + every);
     }
 
-    pub(super) fn set_persistent(&mut self, every: Option<Duration>, now: Instant) {
-        if self.persistent != every {
-            self.persistent = every;
-            self.persistent_at = every.map(|_| now);
-        }
+    /// Sets how often to be heard at least; returns whether that is news.
+    pub(super) fn set_persistent(&mut self, every: Option<Duration>) -> bool {
+        std::mem::replace(&mut self.persistent, every) != every
     }
 
     /// There is a path of this kind again: something that is to be heard regularly is due.
