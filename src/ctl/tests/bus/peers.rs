@@ -3,6 +3,7 @@
 use meshnet_bus::Error;
 use meshnet_bus::describe::Link;
 use meshnet_bus::settings::Pong;
+use meshnetd::control::Change;
 
 use crate::world::{Bus, Daemon, key};
 
@@ -41,12 +42,13 @@ async fn a_phone_is_added_by_the_daemon_and_its_file_goes_to_who_asked() {
     let words = ["wg", "phone", "anna", "--endpoint", "vpn.example.org", "--psk", "--no-qr"];
     let refused = bus.meshctl(&words).await;
     assert!(refused.code == 1 && refused.stderr.contains("no udp link"), "{refused:?}");
-    daemon.table.lock().unwrap().network.links.push(Link {
+    let udp0 = Link {
         name: "udp0".to_owned(),
         kind: "udp".to_owned(),
         connect: "udp://*:51820".to_owned(),
         ..Link::default()
-    });
+    };
+    daemon.change(|network| network.links.push(udp0), vec![Change::Network]).await;
     let done = bus.meshctl(&words).await;
     assert_eq!(done.code, 0, "{done:?}");
     let value =
