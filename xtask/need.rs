@@ -27,6 +27,13 @@ pub(crate) const PYTHON: Tool = Tool {
     check: &["python3", "-m", "ensurepip", "--version"],
     package: "python3-venv",
 };
+/// A stock WireGuard peer.
+pub(crate) const WIREGUARD_GO: Tool =
+    Tool { name: "wireguard-go", check: &["wireguard-go", "--version"], package: "wireguard-go" };
+/// Sets stock WireGuard peers up.
+pub(crate) const WG: Tool = Tool { name: "wg", check: &["wg", "--version"], package: "wireguard-tools" };
+/// Lets a network die without a word.
+pub(crate) const NFT: Tool = Tool { name: "nft", check: &["nft", "--version"], package: "nftables" };
 /// A bus of the tests' own.
 pub(crate) const DBUS: Tool =
     Tool { name: "dbus-daemon", check: &["dbus-daemon", "--version"], package: "dbus-daemon" };

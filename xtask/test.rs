@@ -44,7 +44,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
         need::tools(&[&need::DBUS])?;
     }
     if steps.iter().any(|step| step.name == "stories") {
-        need::tools(&[&need::IP, &need::PING, &need::PYTHON])?;
+        need::tools(&[&need::IP, &need::PING, &need::PYTHON, &need::WIREGUARD_GO, &need::WG, &need::NFT])?;
     }
 
     let begin = Instant::now();

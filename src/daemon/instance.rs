@@ -270,6 +270,7 @@ impl Instance {
                 info!(interface = self.config.tap_name, "the interface is up again");
                 self.tap_is_up = true;
             }
+            InterfaceEvent::Surroundings(addresses) => debug!(?addresses, "something changed around us"),
             InterfaceEvent::Broken(error) => bail!("the interface is up again, but {error}"),
             InterfaceEvent::Removed => {
                 error!(message_id = catalog::INTERFACE_TAKEN, "somebody removed the interface");
@@ -286,8 +287,8 @@ impl Instance {
         let mut may_send = self.store.save(&mut self.node, now);
         let mut count = 0;
         while let Some(frame) = self.node.poll_device() {
-            trace!(bytes = frame.len(), "frame to the kernel");
-            if let Err(error) = self.tap.write(&frame)
+            trace!(bytes = frame.bytes.len(), "frame to the kernel");
+            if let Err(error) = self.tap.write(frame.bytes)
                 && self.tap_is_up
             {
                 debug!(%error, "the kernel did not take a frame");

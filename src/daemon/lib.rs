@@ -6,6 +6,7 @@
 mod alarm;
 pub mod backoff;
 pub mod catalog;
+pub mod cipher;
 pub mod cli;
 pub mod config;
 pub mod control;

@@ -13,8 +13,10 @@
 
 mod apply;
 mod present;
+mod surroundings;
 mod watch;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::thread;
 
@@ -23,6 +25,7 @@ use futures_util::{StreamExt as _, TryStreamExt as _};
 use ipnet::IpNet;
 use rtnetlink::sys::AsyncSocket as _;
 use tokio::sync::{mpsc, oneshot};
+use tracing::debug;
 
 pub use watch::InterfaceEvent;
 
@@ -40,6 +43,17 @@ pub struct Settings {
     pub addresses: Vec<IpNet>,
     /// What is reached through it besides: everybody's AllowedIPs.
     pub routes: Vec<IpNet>,
+    /// What TCP is told of the ways behind it.
+    pub ways: Ways,
+}
+
+/// What TCP is told of the ways behind an interface: how much may be under way, and how long a packet may be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ways {
+    /// Radios and nothing else.
+    Radios,
+    /// The network has links where air is free too. What is reached by radio at present, and how long a packet may be there.
+    Mixed(BTreeMap<IpNet, u16>),
 }
 
 impl Settings {
@@ -51,6 +65,7 @@ impl Settings {
         mtu: u16,
         addresses: Vec<IpNet>,
         allowed: impl IntoIterator<Item = IpNet>,
+        ways: Ways,
     ) -> Self {
         let mut routes: Vec<IpNet> = allowed.into_iter().collect();
         routes.retain(|prefix| {
@@ -60,7 +75,17 @@ impl Settings {
         });
         routes.sort();
         routes.dedup();
-        Self { mac, mtu, addresses, routes }
+        Self { mac, mtu, addresses, routes, ways }
+    }
+
+    /// Everything that has a route of its own: what `routes` says, and what is to be told apart from its surroundings.
+    fn own_routes(&self) -> BTreeSet<IpNet> {
+        let mut all: BTreeSet<IpNet> = self.routes.iter().copied().collect();
+        if let Ways::Mixed(by_radio) = &self.ways {
+            let spoken = |prefix: &&IpNet| matches!(prefix, IpNet::V4(_)) || speaks_ipv6(self.mtu);
+            all.extend(by_radio.keys().filter(spoken));
+        }
+        all
     }
 }
 
@@ -109,16 +134,19 @@ fn gone() -> anyhow::Error {
 
 /// Starts the helper for the interface of that name.
 ///
+/// With `surroundings` it also tells what changes around the interface ([`InterfaceEvent::Surroundings`]), once at the start
+/// too: where air is free, other ways may open and close.
+///
 /// # Errors
 /// If there is no such interface, or no netlink.
-pub fn start(name: &str) -> anyhow::Result<(Interface, mpsc::Receiver<InterfaceEvent>)> {
+pub fn start(name: &str, surroundings: bool) -> anyhow::Result<(Interface, mpsc::Receiver<InterfaceEvent>)> {
     let (requests, incoming) = mpsc::channel(CHANNEL_LEN);
     let (events, outgoing) = mpsc::channel(CHANNEL_LEN);
     let (ready, started) = oneshot::channel();
     let name = name.to_owned();
     thread::Builder::new()
         .name("netlink".to_owned())
-        .spawn(move || run(&name, incoming, events, ready))
+        .spawn(move || run(&name, surroundings, incoming, events, ready))
         .context("cannot start the netlink helper")?;
     started.blocking_recv().map_err(|_| gone())??;
     Ok((Interface { requests }, outgoing))
@@ -126,11 +154,12 @@ pub fn start(name: &str) -> anyhow::Result<(Interface, mpsc::Receiver<InterfaceE
 
 fn run(
     name: &str,
+    surroundings: bool,
     requests: mpsc::Receiver<Configure>,
     events: mpsc::Sender<InterfaceEvent>,
     ready: oneshot::Sender<anyhow::Result<()>>,
 ) {
-    let runtime = match tokio::runtime::Builder::new_current_thread().enable_io().build() {
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build() {
         Ok(runtime) => runtime,
         Err(error) => {
             // Nobody waits for the answer only if the daemon is ending.
@@ -139,11 +168,12 @@ fn run(
         }
     };
     runtime.block_on(async {
-        match connect(name).await {
+        match connect(name, surroundings).await {
             Ok((handle, index, messages)) => {
                 crate::wall::raise_around_netlink();
                 let _ = ready.send(Ok(()));
-                serve(&handle, index, messages, requests, events).await;
+                let around = surroundings.then(Around::default);
+                serve(&handle, watch::Watch::new(index, messages), around, requests, events).await;
             }
             Err(error) => {
                 let _ = ready.send(Err(error));
@@ -153,10 +183,14 @@ fn run(
 }
 
 /// Opens the socket, subscribed to news of links, and finds the interface.
-async fn connect(name: &str) -> anyhow::Result<(rtnetlink::Handle, u32, watch::Messages)> {
+async fn connect(
+    name: &str,
+    surroundings: bool,
+) -> anyhow::Result<(rtnetlink::Handle, u32, watch::Messages)> {
+    let groups =
+        if surroundings { &surroundings::GROUPS[..] } else { &[rtnetlink::MulticastGroup::Link][..] };
     let (mut connection, handle, messages) =
-        rtnetlink::new_multicast_connection(&[rtnetlink::MulticastGroup::Link])
-            .context("cannot open netlink")?;
+        rtnetlink::new_multicast_connection(groups).context("cannot open netlink")?;
     let socket = connection.socket_mut().socket_mut();
     socket.set_netlink_get_strict_chk(true).context("cannot have the kernel choose what it answers")?;
     tokio::spawn(connection);
@@ -167,18 +201,44 @@ async fn connect(name: &str) -> anyhow::Result<(rtnetlink::Handle, u32, watch::M
     Ok((handle, index, messages.map(|(message, _)| message).boxed()))
 }
 
+/// When a look around is due.
+struct Around {
+    due: Option<tokio::time::Instant>,
+}
+
+impl Default for Around {
+    fn default() -> Self {
+        Self { due: Some(tokio::time::Instant::now()) }
+    }
+}
+
+impl Around {
+    /// Something changed: the look is taken once the flock that it belongs to has passed.
+    fn note(&mut self) {
+        self.due.get_or_insert_with(|| tokio::time::Instant::now() + surroundings::FLOCK);
+    }
+
+    /// Ends when a look is due, which may be never.
+    async fn passed(around: Option<&Self>) {
+        match around.and_then(|around| around.due) {
+            Some(due) => tokio::time::sleep_until(due).await,
+            None => std::future::pending().await,
+        }
+    }
+}
+
 /// Serves requests and passes news on until nobody wants either.
 async fn serve(
     handle: &rtnetlink::Handle,
-    index: u32,
-    messages: watch::Messages,
+    mut watch: watch::Watch,
+    mut around: Option<Around>,
     mut requests: mpsc::Receiver<Configure>,
     events: mpsc::Sender<InterfaceEvent>,
 ) {
-    let mut watch = watch::Watch::new(index, messages);
+    let index = watch.index();
     let mut current = None;
     loop {
-        tokio::select! {
+        let event = tokio::select! {
             request = requests.recv() => {
                 let Some(Configure { settings, done }) = request else { return };
                 let applied = apply::apply(handle, index, &settings).await;
@@ -188,19 +248,38 @@ async fn serve(
                 }
                 // Who asked may have stopped waiting.
                 let _ = done.send(applied);
+                continue;
             }
-            event = watch.next() => {
-                let Some(event) = event else { return };
-                let restored = match (&event, &current) {
-                    // Going down cost it its routes and IPv6 addresses.
-                    (InterfaceEvent::Up, Some(settings)) => apply::apply(handle, index, settings).await,
-                    _ => Ok(()),
-                };
-                let event = restored.map_or_else(|error| InterfaceEvent::Broken(format!("{error:#}")), |()| event);
-                if events.send(event).await.is_err() {
-                    return;
+            news = watch.next() => match news {
+                None => return,
+                Some(watch::News::Around) => {
+                    if let Some(around) = &mut around {
+                        around.note();
+                    }
+                    continue;
+                }
+                Some(watch::News::Interface(event)) => {
+                    let restored = match (&event, &current) {
+                        // Going down cost it its routes and IPv6 addresses.
+                        (InterfaceEvent::Up, Some(settings)) => apply::apply(handle, index, settings).await,
+                        _ => Ok(()),
+                    };
+                    restored.map_or_else(|error| InterfaceEvent::Broken(format!("{error:#}")), |()| event)
+                }
+            },
+            () = Around::passed(around.as_ref()) => {
+                around = Some(Around { due: None });
+                match surroundings::addresses(handle, index).await {
+                    Ok(addresses) => InterfaceEvent::Surroundings(addresses),
+                    Err(error) => {
+                        debug!(%error, "cannot look at this host's addresses");
+                        continue;
+                    }
                 }
             }
+        };
+        if events.send(event).await.is_err() {
+            return;
         }
     }
 }
@@ -221,14 +300,24 @@ mod tests {
     #[test]
     fn a_prefix_inside_our_own_network_needs_no_route() {
         let allowed = nets(&["10.42.0.2/32", "10.42.0.0/24", "10.43.0.0/16", "10.0.0.0/8", "10.43.0.0/16"]);
-        let settings = Settings::new([2; 6], 180, nets(&["10.42.0.1/24"]), allowed);
+        let settings = Settings::new([2; 6], 180, nets(&["10.42.0.1/24"]), allowed, Ways::Radios);
         assert_eq!(settings.routes, nets(&["10.0.0.0/8", "10.43.0.0/16"]));
+    }
+
+    #[test]
+    fn a_peer_inside_our_own_network_has_a_route_while_its_way_is_another() {
+        let host: IpNet = "10.42.0.2/32".parse().unwrap();
+        let ways = Ways::Mixed([(host, 600)].into());
+        let settings = Settings::new([2; 6], 1420, nets(&["10.42.0.1/24"]), [host], ways);
+        assert_eq!(settings.routes, []);
+        assert_eq!(settings.own_routes(), [host].into());
     }
 
     #[test]
     fn an_interface_too_small_for_ipv6_gets_no_route_of_it() {
         let allowed = || nets(&["fd43::/64"]);
-        assert_eq!(Settings::new([2; 6], 1279, nets(&["10.42.0.1/24"]), allowed()).routes, []);
-        assert_eq!(Settings::new([2; 6], 1280, nets(&["10.42.0.1/24"]), allowed()).routes, allowed());
+        let routes =
+            |mtu| Settings::new([2; 6], mtu, nets(&["10.42.0.1/24"]), allowed(), Ways::Radios).routes;
+        assert_eq!((routes(1279), routes(1280)), (Vec::new(), allowed()));
     }
 }

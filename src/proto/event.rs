@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::key::PublicKey;
 use crate::link::{Class, LinkAddr, LinkId};
+use crate::path::{PathView, Tier, Why};
 
 /// Something an operator would be told.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,6 +35,8 @@ pub enum Event {
         from: Option<(LinkId, LinkAddr)>,
         /// And from here on.
         to: Option<(LinkId, LinkAddr)>,
+        /// What decided; of a version 1 peer nothing is said.
+        why: Option<Why>,
     },
     /// The peer's host answered a ping.
     PingAnswered {
@@ -103,6 +106,8 @@ pub enum DropReason {
     QueueOverflow,
     /// It waited for longer than is useful.
     Expired,
+    /// Bulk traffic for a peer that only a metered link reaches at present, where it is not to go.
+    BulkOverRadio,
     /// Its peer was removed, or got other keys, before it left; or it was a part of something from such a peer.
     PeerRemoved,
     /// The link went down before it left.
@@ -152,6 +157,7 @@ impl DropReason {
             Self::AckSuperseded => "ack-superseded",
             Self::QueueOverflow => "queue-overflow",
             Self::Expired => "expired",
+            Self::BulkOverRadio => "bulk-over-radio",
             Self::PeerRemoved => "peer-removed",
             Self::LinkDown => "link-down",
             Self::Refused => "refused",
@@ -207,6 +213,8 @@ pub struct PeerSnapshot {
     pub state: SessionState,
     /// When the last handshake completed.
     pub last_handshake: Option<Instant>,
+    /// Of a WIREGUARD peer, the ways to it.
+    pub ways: Option<Ways>,
     /// When the last authentic packet came.
     pub last_seen: Option<Instant>,
     /// The endpoint that it was last heard from or is sent to.
@@ -225,6 +233,17 @@ pub struct PeerSnapshot {
     /// The share of the last handshakes and pings that left and were not answered, 0 to 1, over at most the last 32;
     /// `None` before the first. Nothing else in the protocol demands an answer.
     pub loss: Option<f32>,
+}
+
+/// The ways to a WIREGUARD peer at one moment.
+#[derive(Debug, Clone)]
+pub struct Ways {
+    /// How well it is reached.
+    pub tier: Tier,
+    /// Why the present path was chosen.
+    pub why: Why,
+    /// All paths, in the order in which they became known.
+    pub paths: Vec<PathView>,
 }
 
 /// A link at one moment.

@@ -13,6 +13,7 @@ mod account;
 pub mod aead;
 mod budget;
 pub mod config;
+pub mod control;
 pub mod event;
 pub mod frame;
 mod icmp;
@@ -23,12 +24,15 @@ pub mod meshtastic;
 pub mod neighbour;
 mod node;
 pub mod offload;
+pub mod path;
 mod queue;
 mod route;
+pub mod terse;
 pub mod v1;
+pub mod wg;
 
 pub use neighbour::mac_of;
-pub use node::{Node, PingError, RekeyError};
+pub use node::{DeviceFrame, Node, PingError, RekeyError};
 
 #[cfg(test)]
 pub(crate) mod testing {

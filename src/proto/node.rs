@@ -13,12 +13,17 @@
 //! Invariants: every packet comes out, waits in a bounded place, or is counted in a [`DropReason`]; a peer's timer in
 //! `timers` is that of its state.
 
+mod controls;
 mod device;
 mod durable;
+mod free;
 mod inbound;
+mod inner;
 mod link_news;
 mod links;
+mod metered;
 mod outbound;
+mod outbox;
 mod peer;
 mod peers;
 mod ping;
@@ -27,12 +32,15 @@ mod quality;
 mod rekey;
 mod roster;
 mod silence;
+mod stock;
 mod store;
 #[cfg(test)]
 mod tests;
+mod wireguard;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ipnet::IpNet;
@@ -41,23 +49,30 @@ use rand_core::{Rng as _, SeedableRng as _};
 
 use self::durable::Retired;
 use self::links::LinkState;
+use self::outbox::Outbox;
 use self::peer::Keying;
 use self::peers::Peers;
 use self::ping::Ping;
 pub use self::ping::PingError;
 pub use self::rekey::RekeyError;
+use self::wireguard::Clock;
 use crate::account::Account;
+use crate::aead::{Aead, Portable};
 use crate::config::{Config, ConfigError};
-use crate::event::{DropReason, Event, LinkSnapshot, PeerSnapshot, Snapshot};
+use crate::event::{DropReason, Event, LinkSnapshot, PeerSnapshot, Snapshot, Ways};
 use crate::frame::Mac;
 use crate::key::{PrivateKey, PublicKey};
 use crate::limit::Bucket;
 use crate::link::{Class, LinkAddr, LinkId, Transmit};
 use crate::neighbour;
+use crate::offload::{Coalescer, Offload};
 use crate::queue::PeerIndex;
 use crate::route::Routes;
 use crate::v1::counters::Counters;
 use crate::v1::fragment::Reassembler;
+use crate::wg::gate::Gate;
+use crate::wg::index::Indices;
+use crate::wg::noise::Identity;
 
 /// Frames that wait for the interface to take them.
 const MAX_DEVICE_FRAMES: usize = 512;
@@ -66,9 +81,19 @@ const HANDSHAKES: Bucket = Bucket::new(16, Duration::from_millis(250));
 /// Answers to packets that go nowhere.
 const UNREACHABLES: Bucket = Bucket::new(50, Duration::from_millis(50));
 
+/// A frame for the interface, lent until the node is used again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DeviceFrame<'a> {
+    /// The Ethernet frame; longer than the MTU allows only if `offload` says that it stands for several.
+    pub bytes: &'a [u8],
+    /// What is left to the kernel to do.
+    pub offload: Offload,
+}
+
 /// A network's protocol core. See the module's introduction.
 pub struct Node {
     private_key: PrivateKey,
+    identity: Arc<Identity>,
     public_key: PublicKey,
     mac: Mac,
     addresses: Vec<IpNet>,
@@ -87,8 +112,21 @@ pub struct Node {
     retired: VecDeque<Retired>,
     rng: ChaCha20Rng,
     handshakes: Bucket,
+    gate: Gate,
+    /// Whose session an index names.
+    indices: Indices<PeerIndex>,
+    clock: Clock,
+    aead: &'static dyn Aead,
+    /// Where others reach this host by UDP.
+    own_addresses: Vec<SocketAddr>,
     unreachables: Bucket,
-    to_device: VecDeque<Vec<u8>>,
+    to_device: VecDeque<(Vec<u8>, Offload)>,
+    /// The frame that was lent last.
+    lent: Vec<u8>,
+    /// Packets of WIREGUARD peers, on their way to the interface.
+    coalescer: Option<Coalescer>,
+    /// Datagrams of theirs, on their way to links where air is free.
+    outbox: Outbox,
     events: VecDeque<Event>,
     account: Account,
     /// When each peer needs attention, and why.
@@ -114,10 +152,11 @@ impl Node {
     pub fn new(
         config: &Config,
         seed: [u8; 32],
-        _unix_time: Duration,
+        unix_time: Duration,
         now: Instant,
     ) -> Result<Self, ConfigError> {
         let public_key = config.private_key.public();
+        let mac = neighbour::mac_of(&public_key);
         let mut rng = ChaCha20Rng::from_seed(seed);
         let counters = Counters::new([rng.next_u64(), rng.next_u64()]);
         let (mut ping_id, mut ping_key) = ([0; 2], [0; 32]);
@@ -125,8 +164,9 @@ impl Node {
         rng.fill_bytes(&mut ping_key);
         let mut node = Self {
             private_key: config.private_key.clone(),
+            identity: Identity::new(config.private_key.clone()),
             public_key,
-            mac: neighbour::mac_of(&public_key),
+            mac,
             addresses: config.addresses.clone(),
             mtu: config.mtu.into(),
             rekey_after_messages: config.rekey_after_messages,
@@ -140,8 +180,16 @@ impl Node {
             retired: VecDeque::new(),
             rng,
             handshakes: HANDSHAKES,
+            gate: Gate::new(&public_key),
+            indices: Indices::default(),
+            clock: Clock { born: now, unix_time },
+            aead: &Portable,
+            own_addresses: Vec::new(),
             unreachables: UNREACHABLES,
             to_device: VecDeque::new(),
+            lent: Vec::new(),
+            coalescer: None,
+            outbox: Outbox::default(),
             events: VecDeque::new(),
             account: Account::default(),
             timers: BTreeSet::new(),
@@ -158,6 +206,16 @@ impl Node {
             node.add_peer(peer, now)?;
         }
         Ok(node)
+    }
+
+    /// Has the sessions of WIREGUARD peers sealed and opened by this implementation.
+    pub const fn set_aead(&mut self, aead: &'static dyn Aead) {
+        self.aead = aead;
+    }
+
+    /// Takes the buffer of a datagram that was sent, for use again.
+    pub fn recycle(&mut self, buffer: Vec<u8>) {
+        self.outbox.recycle(buffer);
     }
 
     /// Does what is due.
@@ -178,6 +236,9 @@ impl Node {
     fn peer_timeout(&mut self, at: PeerIndex, now: Instant) {
         let expired = self.peers[at].expire_waiting(now);
         self.account.count_many(at, DropReason::Expired, expired);
+        if let Keying::Wireguard(_) = self.peers[at].keying {
+            return self.wireguard_timeout(at, now);
+        }
         let pace = self.path(at).map(|(link, _)| self.links[&link].pace());
         if let Keying::Pki(pki) = &mut self.peers[at].keying {
             match pace {
@@ -196,7 +257,11 @@ impl Node {
         let wanted = self.peers[at].deadline(pace, now);
         // A machine that still wants what it was just given would spin; it is looked at again a little later.
         let wanted = wanted.map(|(due, why)| (due.max(now + Duration::from_millis(1)), why));
-        if let Some((due, why)) = std::mem::replace(&mut self.peers[at].timer, wanted) {
+        let before = std::mem::replace(&mut self.peers[at].timer, wanted);
+        if before == wanted {
+            return;
+        }
+        if let Some((due, why)) = before {
             self.timers.remove(&(due, at, why));
         }
         if let Some((due, why)) = wanted {
@@ -213,6 +278,9 @@ impl Node {
     /// else (where nobody answered) the next of those that there are.
     fn path(&self, at: PeerIndex) -> Option<(LinkId, LinkAddr)> {
         let peer = &self.peers[at];
+        if let Keying::Wireguard(wireguard) = &peer.keying {
+            return wireguard.paths.current();
+        }
         let is_up = |link: &LinkId| self.links.get(link).is_some_and(|state| state.caps.is_some());
         if let Some(path) = peer.heard_on.filter(|(link, _)| is_up(link)) {
             return Some(path);
@@ -238,7 +306,7 @@ impl Node {
 
     fn push_device(&mut self, frame: Vec<u8>) {
         if self.to_device.len() < MAX_DEVICE_FRAMES {
-            self.to_device.push_back(frame);
+            self.to_device.push_back((frame, Offload::default()));
         } else {
             self.account.count_nobodys(DropReason::QueueOverflow);
         }
@@ -248,9 +316,14 @@ impl Node {
         self.addresses.iter().any(|ours| ours.addr() == address)
     }
 
-    /// Returns the next frame for the interface.
-    pub fn poll_device(&mut self) -> Option<Vec<u8>> {
-        self.to_device.pop_front()
+    /// Returns the next frame for the interface. Poll until there is none after each `handle_*`: what comes in the
+    /// meantime may find no room.
+    pub fn poll_device(&mut self) -> Option<DeviceFrame<'_>> {
+        if let Some((frame, offload)) = self.to_device.pop_front() {
+            self.lent = frame;
+            return Some(DeviceFrame { bytes: &self.lent, offload });
+        }
+        self.coalescer.as_mut()?.poll().map(|(bytes, offload)| DeviceFrame { bytes, offload })
     }
 
     /// Returns the next event for an operator.
@@ -275,6 +348,15 @@ impl Node {
             last_handshake: match &peer.keying {
                 Keying::Pki(pki) => pki.last_handshake(),
                 Keying::Symmetric(_) => None,
+                Keying::Wireguard(wireguard) => wireguard.tunnel.last_handshake(),
+            },
+            ways: match &peer.keying {
+                Keying::Wireguard(wireguard) => Some(Ways {
+                    tier: wireguard.paths.tier(),
+                    why: wireguard.paths.why().0,
+                    paths: wireguard.paths.views().collect(),
+                }),
+                Keying::Pki(_) | Keying::Symmetric(_) => None,
             },
             last_seen: peer.last_seen,
             endpoint: self.path(at),
@@ -316,7 +398,7 @@ impl Node {
             far: ready.far,
             token,
         };
-        self.note_left(&ready, Some(now));
+        self.note_left(link, &ready, Some(now));
         self.links.get_mut(&link)?.remember(token, ready, price, now);
         Some(transmit)
     }

@@ -1,6 +1,28 @@
 //! What the kernel leaves to the other side of the interface, or we leave to the kernel: checksums that are not computed
 //! yet, and packets that are longer than the MTU because they are a row of segments with one header (virtio 1.2 section
 //! 5.1.6, the header that a TAP with `IFF_VNET_HDR` puts before each frame).
+//!
+//! - [`checksum`]: the Internet checksum, at the speed of the memory.
+//! - [`segment`]: a frame that stands for several packets becomes those packets.
+//! - [`coalesce`]: packets become frames that stand for several of them.
+//!
+//! Both ways are exact: what [`coalesce::Coalescer`] puts together, [`segment::Segmenter`] takes apart again to the byte.
+//! Nothing here allocates per packet, and nothing trusts an offset that it has not compared with the frame.
+
+pub mod checksum;
+pub mod coalesce;
+mod header;
+pub mod segment;
+#[cfg(test)]
+mod testing;
+
+pub use coalesce::Coalescer;
+pub use segment::Segmenter;
+
+/// What the offload says does not fit the frame that it came with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("an offload that does not fit its frame")]
+pub struct Malformed;
 
 /// A transport checksum that covers only the pseudo header so far. Whoever puts the packet on a wire completes it: the sum
 /// from `start` to the end of the packet goes to `start + offset`.

@@ -12,6 +12,7 @@
 pub mod change;
 pub mod daemon;
 pub mod fuzz;
+pub mod internet;
 pub mod packet;
 pub mod scenario;
 pub mod script;

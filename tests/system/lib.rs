@@ -5,6 +5,7 @@
 //!
 //! A [`Machine`](machine::Machine) is more: a whole Debian with systemd, D-Bus and polkit, for what the packaged service does there.
 
+pub mod cable;
 pub mod config;
 pub mod daemon;
 pub mod eavesdrop;
@@ -19,7 +20,9 @@ pub mod process;
 pub mod programs;
 pub mod python;
 pub mod radiosim;
+pub mod stock;
 mod story;
+pub mod tools;
 pub mod wait;
 
 pub use story::{base, booted_story, can_make_namespaces, story, timed_story, workspace};

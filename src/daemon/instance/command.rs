@@ -67,6 +67,8 @@ impl Instance {
             allowed_ips: Vec::new(),
             endpoints: Vec::new(),
             mode: self.usual_mode(change.endpoints.as_deref().unwrap_or_default()),
+            keepalive: None,
+            bulk_over_metered: None,
         };
         let blank = Peer {
             name: None,

@@ -1,10 +1,14 @@
 //! News of the interface: what somebody else does to it.
 
+use std::net::IpAddr;
+
 use futures_util::StreamExt as _;
 use futures_util::stream::BoxStream;
 use rtnetlink::packet_core::{NetlinkMessage, NetlinkPayload};
 use rtnetlink::packet_route::RouteNetlinkMessage;
 use rtnetlink::packet_route::link::{LinkFlags, LinkMessage};
+
+use super::surroundings;
 
 /// Something happened to the interface.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,12 +21,23 @@ pub enum InterfaceEvent {
     Down,
     /// It was removed.
     Removed,
+    /// Links, addresses or routes of this host changed around it: the addresses at which others may reach the host. The
+    /// same ones as before may have another way to lead to them.
+    Surroundings(Vec<IpAddr>),
+}
+
+/// What the kernel has to say.
+pub(super) enum News {
+    /// Of the interface.
+    Interface(InterfaceEvent),
+    /// Of what is around it.
+    Around,
 }
 
 /// What comes from the kernel unasked.
 pub(super) type Messages = BoxStream<'static, NetlinkMessage<RouteNetlinkMessage>>;
 
-/// Tells the interface's changes of state, and nothing of other interfaces.
+/// Tells the interface's changes of state; of other interfaces only that there was something.
 pub(super) struct Watch {
     index: u32,
     messages: Messages,
@@ -43,10 +58,19 @@ impl Watch {
         Self { index, messages, state: State::Fresh }
     }
 
+    /// The interface's index.
+    pub(super) const fn index(&self) -> u32 {
+        self.index
+    }
+
     /// Returns the next change; `None` once netlink is gone. Can be cancelled.
-    pub(super) async fn next(&mut self) -> Option<InterfaceEvent> {
+    pub(super) async fn next(&mut self) -> Option<News> {
         loop {
-            let NetlinkPayload::InnerMessage(message) = self.messages.next().await?.payload else { continue };
+            let message = self.messages.next().await?;
+            if surroundings::concerns(&message, self.index) {
+                return Some(News::Around);
+            }
+            let NetlinkPayload::InnerMessage(message) = message.payload else { continue };
             let event = match message {
                 RouteNetlinkMessage::NewLink(link) if link.header.index == self.index => self.changed(&link),
                 RouteNetlinkMessage::DelLink(link) if link.header.index == self.index => {
@@ -54,8 +78,8 @@ impl Watch {
                 }
                 _ => None,
             };
-            if event.is_some() {
-                return event;
+            if let Some(event) = event {
+                return Some(News::Interface(event));
             }
         }
     }

@@ -48,6 +48,8 @@ fn node(ours: u16, theirs: impl Iterator<Item = u16>, now: Instant) -> Node {
         allowed_ips: vec![Ipv4Net::from(address(at)).into()],
         endpoints: vec![LinkAddr::radio(u32::from(at) + 1)],
         mode: PeerMode::Pki,
+        keepalive: None,
+        bulk_over_metered: None,
     });
     let config = Config {
         private_key: key(ours),
@@ -149,7 +151,7 @@ fn open(bencher: Bencher<'_, '_>, len: usize) {
         })
         .bench_local_values(|datagram| {
             receiver.handle_datagram(LINK, from, &datagram, now);
-            receiver.poll_device().expect("it is delivered")
+            receiver.poll_device().expect("it is delivered").bytes.len()
         });
 }
 

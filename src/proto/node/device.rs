@@ -10,18 +10,24 @@ use crate::event::DropReason;
 use crate::frame::{Arp, ETHERNET_HEADER, Frame, Inner, Mac, Packet, protocol};
 use crate::icmp;
 use crate::neighbour::{self, Discovery};
+use crate::offload::{Offload, Segmenter};
 use crate::queue::PeerIndex;
 
 /// The MAC address at which the kernel finds what is nowhere: frames there are answered by ICMP.
-const NOWHERE: Mac = [0x02, 0, 0, 0, 0, 0];
+pub(super) const NOWHERE: Mac = [0x02, 0, 0, 0, 0, 0];
 
 impl Node {
     /// Takes an Ethernet frame from the interface.
     pub fn handle_device(&mut self, frame: &[u8], now: Instant) {
+        self.handle_device_offload(frame, Offload::default(), now);
+    }
+
+    /// Takes an Ethernet frame from the interface, and what the kernel left to do for it.
+    pub fn handle_device_offload(&mut self, frame: &[u8], offload: Offload, now: Instant) {
         let handled = match Frame::parse(frame) {
             Ok(Frame { inner: Inner::Arp(arp), .. }) => self.device_arp(&arp, frame, now),
             Ok(Frame { inner: Inner::Ip(packet), destination, source }) => {
-                self.device_packet(&packet, destination, source, frame, now)
+                self.device_packet(&packet, destination, source, (frame, offload), now)
             }
             Ok(Frame { inner: Inner::Other, .. }) => Err(DropReason::Noise),
             Err(_) => Err(DropReason::MalformedFrame),
@@ -53,7 +59,7 @@ impl Node {
         packet: &Packet<'_>,
         destination: Mac,
         source: Mac,
-        frame: &[u8],
+        (frame, offload): (&[u8], Offload),
         now: Instant,
     ) -> Result<(), DropReason> {
         if let Some(discovery) = Discovery::parse(packet) {
@@ -62,7 +68,7 @@ impl Node {
         if is_noise(packet) {
             return Err(DropReason::Noise);
         }
-        if packet.bytes.len() > self.mtu {
+        if packet.bytes.len() > self.mtu && offload.segments.is_none() {
             return Err(DropReason::TooBig);
         }
         let Some((prefix, at)) = self.routes.find(packet.destination) else {
@@ -73,10 +79,44 @@ impl Node {
         if many && !is_for_many(&prefix) {
             return Err(DropReason::Noise);
         }
-        let frame = frame[..ETHERNET_HEADER + packet.bytes.len()].to_vec();
-        self.admit(at, frame, None, now);
+        let frame = &frame[..ETHERNET_HEADER + packet.bytes.len()];
+        if !self.device_free(at, frame, offload, now) {
+            self.admit_each(at, frame, offload, now)?;
+        }
         self.settle(at, now);
         Ok(())
+    }
+
+    /// Admits the packets that a frame stands for one by one.
+    fn admit_each(
+        &mut self,
+        at: PeerIndex,
+        frame: &[u8],
+        offload: Offload,
+        now: Instant,
+    ) -> Result<(), DropReason> {
+        let mut packets = Segmenter::new(frame, offload, self.mtu).map_err(|_| DropReason::MalformedFrame)?;
+        while packets.remaining() > 0 {
+            let mut single = frame[..ETHERNET_HEADER].to_vec();
+            single.resize(ETHERNET_HEADER + packets.next_len(), 0);
+            if packets.write(&mut single[ETHERNET_HEADER..]).is_none() {
+                return Err(DropReason::MalformedFrame);
+            }
+            self.admit(at, single, None, now);
+        }
+        Ok(())
+    }
+
+    /// Tells the sender of a frame's packet how long it may be.
+    pub(super) fn tell_too_big(&mut self, frame: &[u8], mtu: u16, now: Instant) {
+        let Ok(Frame { inner: Inner::Ip(packet), .. }) = Frame::parse(frame) else { return };
+        if !self.unreachables.take(now) {
+            return;
+        }
+        let from = self.mac_towards(packet.destination);
+        if let Some(answer) = icmp::too_big(&packet, mtu, self.mac, from) {
+            self.push_device(answer);
+        }
     }
 
     fn device_discovery(

@@ -8,7 +8,7 @@ use super::device::is_link_chatter;
 use super::peer::Keying;
 use crate::event::{DropReason, Event};
 use crate::frame::{Arp, Frame, Inner, Mac, Packet};
-use crate::link::{LinkAddr, LinkId};
+use crate::link::{AddrKind, LinkAddr, LinkId};
 use crate::neighbour::{self, Discovery};
 use crate::queue::PeerIndex;
 use crate::v1::fragment::Piece;
@@ -21,6 +21,9 @@ impl Node {
         if self.removed_links.contains(&link) {
             return self.account.count_nobodys(DropReason::LinkDown);
         }
+        if self.is_free(link) && from.kind() == AddrKind::Udp {
+            return self.handle_datagrams(link, from, &mut bytes.to_vec(), bytes.len(), now);
+        }
         let Some(&at) = self.by_endpoint.get(&from) else {
             return self.account.count_nobodys(DropReason::UnknownSender);
         };
@@ -28,6 +31,12 @@ impl Node {
         let received = &mut self.peers[at].received;
         received.datagrams += 1;
         received.airtime += price.unwrap_or_default();
+        if let Keying::Wireguard(_) = self.peers[at].keying {
+            if let Err(reason) = self.handle_terse(at, (link, from), bytes, now) {
+                self.account.count(at, reason);
+            }
+            return self.settle(at, now);
+        }
         let handled = match Datagram::parse(bytes) {
             Ok(Datagram::Init(init)) => self.init(at, (link, from), &init, now),
             Ok(Datagram::Response(response)) => self.response(at, (link, from), &response, now),
@@ -120,6 +129,7 @@ impl Node {
                 OpenError::Replayed => DropReason::Replayed,
                 OpenError::Unauthentic => DropReason::Unauthentic,
             }),
+            Keying::Wireguard(_) => Err(DropReason::NoSession),
         };
         let frame = opened?;
         // A key for both directions opens what we sealed ourselves: such a frame bears our own address and shows nothing.
@@ -174,7 +184,7 @@ impl Node {
         }
     }
 
-    fn may_speak_as(&self, at: PeerIndex, source: IpAddr) -> Result<(), DropReason> {
+    pub(super) fn may_speak_as(&self, at: PeerIndex, source: IpAddr) -> Result<(), DropReason> {
         let owner = self.routes.find(source).map(|(_, owner)| owner);
         if owner == Some(at) { Ok(()) } else { Err(DropReason::SpoofedSource) }
     }

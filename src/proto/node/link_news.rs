@@ -20,7 +20,8 @@ impl Node {
         match event {
             LinkEvent::Up(caps) => {
                 let was_down = state.caps.is_none();
-                state.up(caps);
+                state.up(caps.clone());
+                self.tell_paths(now, |paths| paths.handle_link_up(link, &caps, now));
                 if was_down {
                     self.link_is_back(now);
                 } else {
@@ -29,8 +30,11 @@ impl Node {
             }
             LinkEvent::Down => {
                 state.down(&mut self.account, now);
+                self.outbox.forget_link(link);
+                let queued = state.queue.take_all();
+                self.tell_paths(now, |paths| paths.handle_link_down(link, now));
                 // Another link may reach the peer; if none does, the frames wait for this one to come back.
-                for (at, entry) in state.queue.take_all() {
+                for (at, entry) in queued {
                     self.readmit(at, entry, now);
                     self.settle(at, now);
                 }
@@ -53,6 +57,8 @@ impl Node {
         self.removed_links.insert(link);
         let Some(mut state) = self.links.remove(&link) else { return };
         state.down(&mut self.account, now);
+        self.outbox.forget_link(link);
+        self.tell_paths(now, |paths| paths.remove_link(link, now));
         self.keyless.retain(|(on, _)| *on != link);
         for (_, peer) in self.peers.iter_mut() {
             peer.heard_on = peer.heard_on.filter(|(on, _)| *on != link);
@@ -76,18 +82,25 @@ impl Node {
 
     /// Tells the operator if a peer is reached otherwise than before.
     pub(super) fn note_path(&mut self, at: PeerIndex) {
+        // Whose paths say so themselves.
+        if let Keying::Wireguard(_) = self.peers[at].keying {
+            return;
+        }
         let to = self.path(at);
         let peer = &mut self.peers[at];
         let from = std::mem::replace(&mut peer.told_path, to);
         if from != to {
             let peer = peer.public_key;
-            self.push_event(Event::PathChanged { peer, from, to });
+            self.push_event(Event::PathChanged { peer, from, to, why: None });
         }
     }
 
     /// A datagram for a peer was handed to a link at `left`, or (`None`) the link gave it back: of what demands an answer,
     /// it is noted.
-    pub(super) fn note_left(&mut self, ready: &Ready, left: Option<Instant>) {
+    pub(super) fn note_left(&mut self, link: LinkId, ready: &Ready, left: Option<Instant>) {
+        if let Keying::Wireguard(_) = self.peers[ready.peer].keying {
+            self.note_terse_left(link, ready, left);
+        }
         if let Some(token) = ready.ping {
             self.ping_left(token, left);
         }
@@ -114,7 +127,7 @@ impl Node {
         let went_out = reason == Refusal::Unreachable;
         let Some(ready) = state.take_back(token, went_out) else { return };
         if !went_out {
-            self.note_left(&ready, None);
+            self.note_left(link, &ready, None);
         }
         match reason {
             // It did not go because of the moment, not of itself: it goes first as soon as it can.

@@ -133,7 +133,7 @@ impl LinkState {
         price(self.caps.as_ref(), len)
     }
 
-    fn access(&self) -> Duration {
+    pub(super) fn access(&self) -> Duration {
         match self.caps.as_ref().map(|caps| &caps.airtime) {
             Some(Airtime::Metered(metered)) => metered.access,
             Some(Airtime::Free) | None => Duration::ZERO,

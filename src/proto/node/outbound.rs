@@ -18,6 +18,9 @@ use crate::v1::wire::Data;
 impl Node {
     /// Lets a frame for a peer as far as it gets: into a link's queue, or to wait. `expires` is set when it was let in.
     pub(super) fn admit(&mut self, at: PeerIndex, frame: Vec<u8>, expires: Option<Instant>, now: Instant) {
+        if let Keying::Wireguard(_) = self.peers[at].keying {
+            return self.admit_wireguard(at, frame, expires, now);
+        }
         let Some((link, _)) = self.path(at) else {
             return self.wait_for_link(at, frame, expires, now);
         };
@@ -71,7 +74,13 @@ impl Node {
         }
     }
 
-    fn wait_for_link(&mut self, at: PeerIndex, frame: Vec<u8>, expires: Option<Instant>, now: Instant) {
+    pub(super) fn wait_for_link(
+        &mut self,
+        at: PeerIndex,
+        frame: Vec<u8>,
+        expires: Option<Instant>,
+        now: Instant,
+    ) {
         let kinds: Vec<_> = self.peers[at].endpoints.iter().map(LinkAddr::kind).collect();
         let state = self.links.values().find(|state| state.is_worth_waiting_for(now));
         match state.filter(|_| !kinds.is_empty()) {
@@ -152,6 +161,9 @@ impl Node {
 
     /// Carries out what the peer's machine wants done, and sets its timer.
     pub(super) fn settle(&mut self, at: PeerIndex, now: Instant) {
+        if let Keying::Wireguard(_) = self.peers[at].keying {
+            return self.settle_wireguard(at, now);
+        }
         while let Some(action) = self.poll_action(at) {
             match action {
                 Action::Send { payload, far } => self.send_datagram(at, payload, Class::Handshake, far, now),
@@ -177,7 +189,7 @@ impl Node {
     fn poll_action(&mut self, at: PeerIndex) -> Option<Action> {
         match &mut self.peers[at].keying {
             Keying::Pki(pki) => pki.poll_action(),
-            Keying::Symmetric(_) => None,
+            Keying::Symmetric(_) | Keying::Wireguard(_) => None,
         }
     }
 
@@ -214,6 +226,9 @@ impl Node {
 
     /// Returns the next datagram for a link that has room.
     pub fn poll_transmit(&mut self, now: Instant) -> Option<Transmit> {
+        if let Some(row) = self.outbox.poll() {
+            return Some(row);
+        }
         let links: Vec<LinkId> = self.links.keys().copied().collect();
         links.into_iter().find_map(|link| self.poll_link(link, now))
     }
@@ -262,6 +277,10 @@ impl Node {
         let Some((_, to)) = self.path(at).filter(|(now_by, _)| *now_by == link) else {
             return self.readmit(at, entry, now);
         };
+        if let Keying::Wireguard(_) = self.peers[at].keying {
+            self.seal_terse(link, at, to, &entry, now);
+            return self.settle(at, now);
+        }
         match self.peers[at].readiness(pace, &mut self.rng, now) {
             Readiness::Ready => {}
             Readiness::Wait => {
@@ -283,6 +302,7 @@ impl Node {
         let sealed = match &mut peer.keying {
             Keying::Pki(pki) => pki.seal(&entry.frame, now),
             Keying::Symmetric(symmetric) => symmetric.seal(&entry.frame),
+            Keying::Wireguard(_) => None,
         };
         let Some((counter, ciphertext)) = sealed else {
             return self.account.count(at, DropReason::NoSession);

@@ -14,6 +14,7 @@ use rand_chacha::ChaCha20Rng;
 use super::pki::{Pki, Readiness};
 use super::quality::Quality;
 use super::silence::Silence;
+use super::wireguard::Wireguard;
 use crate::config::{PeerConfig, PeerMode};
 use crate::event::{SessionState, Traffic};
 use crate::frame::Mac;
@@ -37,6 +38,8 @@ pub(super) enum Keying {
     Pki(Box<Pki>),
     /// By a key shared beforehand.
     Symmetric(Box<Symmetric>),
+    /// By WireGuard.
+    Wireguard(Box<Wireguard>),
 }
 
 /// A question for the peer's MAC address.
@@ -133,6 +136,9 @@ impl Peer {
             (Keying::Symmetric(symmetric), PeerMode::Symmetric) => {
                 config.preshared_key.as_ref().is_some_and(|key| name_of(key) == symmetric.name())
             }
+            (Keying::Wireguard(wireguard), PeerMode::Wireguard) => {
+                wireguard.tunnel.preshared() == config.preshared_key.as_ref()
+            }
             _ => false,
         }
     }
@@ -141,13 +147,14 @@ impl Peer {
     pub(super) fn kin(&self) -> Option<bool> {
         match &self.keying {
             Keying::Pki(pki) => pki.kin(),
-            Keying::Symmetric(_) => None,
+            Keying::Symmetric(_) | Keying::Wireguard(_) => None,
         }
     }
 
     pub(super) fn state(&self) -> SessionState {
         match &self.keying {
             Keying::Pki(pki) => pki.state(),
+            Keying::Wireguard(wireguard) => wireguard.tunnel.state(),
             Keying::Symmetric(_) if self.up => SessionState::Established,
             Keying::Symmetric(_) => SessionState::Idle,
         }
@@ -156,7 +163,7 @@ impl Peer {
     pub(super) fn readiness(&mut self, pace: Duration, rng: &mut ChaCha20Rng, now: Instant) -> Readiness {
         match &mut self.keying {
             Keying::Pki(pki) => pki.readiness(pace, rng, now),
-            Keying::Symmetric(_) => Readiness::Ready,
+            Keying::Symmetric(_) | Keying::Wireguard(_) => Readiness::Ready,
         }
     }
 
@@ -280,13 +287,14 @@ impl Peer {
         let keying = match &self.keying {
             Keying::Pki(pki) => pki.deadline(),
             Keying::Symmetric(_) => None,
+            Keying::Wireguard(wireguard) => wireguard.deadline(),
         };
         if self.waiting.is_empty() {
             return keying;
         }
         let proof = match &self.keying {
             Keying::Pki(pki) => pki.proof_deadline(pace).map(|at| (at, "proof")),
-            Keying::Symmetric(_) => None,
+            Keying::Symmetric(_) | Keying::Wireguard(_) => None,
         };
         let resolving = self.resolving.map(|resolving| (resolving.next_at, "address"));
         let expiry = self.waiting.iter().map(|waiting| waiting.expires).min().map(|at| (at, "expiry"));

@@ -28,8 +28,11 @@ impl Node {
     /// If there is no such peer, or it does not shake hands.
     pub fn rekey(&mut self, key: &PublicKey, now: Instant) -> Result<(), RekeyError> {
         let at = self.peers.find(key).ok_or(RekeyError::UnknownPeer(*key))?;
-        let Keying::Pki(pki) = &mut self.peers[at].keying else { return Err(RekeyError::Symmetric) };
-        pki.want_renewal();
+        match &mut self.peers[at].keying {
+            Keying::Pki(pki) => pki.want_renewal(),
+            Keying::Wireguard(wireguard) => wireguard.tunnel.renew(now),
+            Keying::Symmetric(_) => return Err(RekeyError::Symmetric),
+        }
         self.renew(at, now);
         self.settle(at, now);
         Ok(())

@@ -35,7 +35,7 @@ impl Node {
             return Err(ConfigError::DuplicatePeer(peer.public_key));
         }
         self.check(peer, None)?;
-        let keying = self.keying(peer)?;
+        let keying = self.keying(peer, now)?;
         let mut added = Peer::new(peer.public_key, keying);
         // After a restart fragments of the earlier life may still wait at the peer: they must not mix.
         added.message =
@@ -43,6 +43,7 @@ impl Node {
         let at = self.peers.add(added);
         self.set_endpoints(at, &peer.endpoints);
         self.set_allowed_ips(at, &peer.allowed_ips);
+        self.configure_wireguard(at, peer, now);
         self.reroute(now);
         self.settle(at, now);
         Ok(())
@@ -60,7 +61,8 @@ impl Node {
         if let Some((due, why)) = self.peers[at].timer.take() {
             self.timers.remove(&(due, at, why));
         }
-        let Some(peer) = self.peers.remove(at) else { return false };
+        let Some(mut peer) = self.peers.remove(at) else { return false };
+        self.close_wireguard(&mut peer.keying);
         self.count_removed(at, queued + peer.waiting_len());
         self.account.forget(at);
         self.retire(*key, &peer.keying);
@@ -79,12 +81,13 @@ impl Node {
         let at = self.peers.find(&peer.public_key).ok_or(ConfigError::UnknownPeer(peer.public_key))?;
         self.check(peer, Some(at))?;
         // The last thing that can fail.
-        let keying = if self.peers[at].is_keyed_as(peer) { None } else { Some(self.keying(peer)?) };
+        let keying = if self.peers[at].is_keyed_as(peer) { None } else { Some(self.keying(peer, now)?) };
         self.set_endpoints(at, &peer.endpoints);
         self.set_allowed_ips(at, &peer.allowed_ips);
         if let Some(keying) = keying {
             self.set_keying(at, keying, now);
         }
+        self.configure_wireguard(at, peer, now);
         self.reroute(now);
         self.renew(at, now);
         self.flush(at, now);
@@ -129,7 +132,7 @@ impl Node {
         Ok(())
     }
 
-    fn keying(&mut self, peer: &PeerConfig) -> Result<Keying, ConfigError> {
+    fn keying(&mut self, peer: &PeerConfig, now: Instant) -> Result<Keying, ConfigError> {
         let key = peer.public_key;
         match peer.mode {
             PeerMode::Pki => {
@@ -139,7 +142,7 @@ impl Node {
                 Ok(Keying::Pki(Box::new(Pki::new(pair, lower, self.rekey_after_messages))))
             }
             PeerMode::Symmetric => Ok(Keying::Symmetric(Box::new(self.symmetric(peer)?))),
-            PeerMode::Wireguard => Err(ConfigError::WeakKey(key)),
+            PeerMode::Wireguard => Ok(self.wireguard_keying(peer, now)),
         }
     }
 
@@ -177,8 +180,9 @@ impl Node {
     /// Gives a peer other keys. What was sealed with the old ones, or belongs to their handshakes, is of no more use.
     fn set_keying(&mut self, at: PeerIndex, keying: Keying, now: Instant) {
         let peer = &mut self.peers[at];
-        let (key, old) = (peer.public_key, std::mem::replace(&mut peer.keying, keying));
+        let (key, mut old) = (peer.public_key, std::mem::replace(&mut peer.keying, keying));
         let was_up = std::mem::take(&mut peer.up);
+        self.close_wireguard(&mut old);
         self.retire(key, &old);
         let sealed = self.links.values_mut().map(|state| state.forget_ready(|ready| ready.peer == at)).sum();
         self.count_removed(at, sealed);

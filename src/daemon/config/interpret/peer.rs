@@ -273,6 +273,8 @@ impl Draft {
             allowed_ips: self.allowed_ips.into_iter().map(|(_, prefix)| prefix).collect(),
             endpoints,
             mode,
+            keepalive: None,
+            bulk_over_metered: None,
         };
         Some(Peer {
             name: self.name,

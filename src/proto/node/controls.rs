@@ -1,0 +1,130 @@
+//! What nodes say to each other inside a session, and how anything that is not a packet gets there.
+
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use super::Node;
+use super::peer::Keying;
+use super::stock::Path;
+use crate::control::{Addresses, Control, ControlError};
+use crate::event::DropReason;
+use crate::link::{Class, LinkAddr, LinkId};
+use crate::path::Heard;
+use crate::queue::PeerIndex;
+use crate::terse::reassembly::Missing;
+use crate::wg::message::INIT_NOISE;
+use crate::wg::tunnel::Content;
+
+/// Says what a plaintext is, in either encoding.
+pub(super) fn content_of(plaintext: &[u8]) -> Content {
+    match plaintext.first() {
+        None => Content::Empty,
+        Some(_) if Control::is_control(plaintext) => Content::Control,
+        Some(_) => Content::Data,
+    }
+}
+
+impl Node {
+    /// Takes the addresses at which others may reach this host by UDP, the best first; peers that are meshnet are told of
+    /// them. Call it whenever they changed, and as well when they did not but ways may have opened (a route, a link).
+    pub fn set_own_addresses(&mut self, addresses: Vec<SocketAddr>, now: Instant) {
+        let changed = self.own_addresses != addresses;
+        let any = !addresses.is_empty();
+        self.own_addresses = addresses;
+        self.tell_paths(now, |paths| {
+            if changed {
+                paths.set_own_addresses(any, now);
+            }
+            paths.handle_hint(now);
+        });
+    }
+
+    /// The host slept, or its clock jumped: whatever worked before must show that it still does.
+    pub fn handle_resume(&mut self, now: Instant) {
+        self.tell_paths(now, |paths| paths.handle_resume(now));
+    }
+
+    /// An address could not be sent to, or something on the way says that nobody is there. Whoever says so may lie: it is a
+    /// reason to look, no more.
+    pub fn handle_unreachable(&mut self, link: LinkId, to: LinkAddr, now: Instant) {
+        self.tell_paths(now, |paths| paths.refused(link, to, now));
+    }
+
+    /// Takes a control message of a peer's.
+    pub(super) fn control(
+        &mut self,
+        at: PeerIndex,
+        path: Path,
+        bytes: &[u8],
+        now: Instant,
+    ) -> Result<(), DropReason> {
+        let control = match Control::parse(bytes) {
+            Ok(control) => control,
+            // A later version may know more.
+            Err(ControlError::Unknown(_)) => return Ok(()),
+            Err(_) => return Err(DropReason::MalformedInner),
+        };
+        let Keying::Wireguard(wireguard) = &mut self.peers[at].keying else { return Ok(()) };
+        // Nobody else speaks like this.
+        wireguard.paths.set_kin(true, now);
+        match control {
+            Control::Probe { token } => {
+                wireguard.paths.heard(path.0, path.1, Heard::Late, now);
+                let answer = Control::ProbeAnswer { token }.emit();
+                self.send_inside(at, path, &answer, Content::Control, now);
+            }
+            Control::ProbeAnswer { token } => {
+                wireguard.paths.answered(token, path.0, path.1, now);
+            }
+            Control::Addresses(list) => wireguard.paths.announced(list.as_slice(), now),
+            Control::Missing { counter_low, bitmap } => {
+                self.repeat_parts(at, path, Missing { counter_low, bitmap }, now);
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn send_probe(&mut self, at: PeerIndex, path: Path, token: u32, now: Instant) {
+        self.send_inside(at, path, &Control::Probe { token }.emit(), Content::Control, now);
+    }
+
+    /// Tells a peer where we may be reached.
+    pub(super) fn announce(&mut self, at: PeerIndex, now: Instant) {
+        let addresses = Addresses::new(self.own_addresses.iter().copied());
+        if let Some(path) = self.path(at).filter(|_| !addresses.as_slice().is_empty()) {
+            self.send_inside(at, path, &Control::Addresses(addresses).emit(), Content::Control, now);
+        }
+    }
+
+    /// Sends a plaintext that is no packet, in the encoding of the path's link.
+    pub(super) fn send_inside(
+        &mut self,
+        at: PeerIndex,
+        path: Path,
+        plaintext: &[u8],
+        content: Content,
+        now: Instant,
+    ) {
+        if self.is_free(path.0) {
+            self.send_free(at, path, plaintext, content, now);
+        } else {
+            self.send_metered(at, path, plaintext, content, Class::Control, now);
+        }
+    }
+
+    /// Sends an initiation, in the encoding of the path's link.
+    pub(super) fn send_init(
+        &mut self,
+        at: PeerIndex,
+        sender: u32,
+        noise: &[u8; INIT_NOISE],
+        far: bool,
+        now: Instant,
+    ) {
+        match self.path(at) {
+            None => {}
+            Some(path) if self.is_free(path.0) => self.send_stock_init(at, path, sender, noise, now),
+            Some(path) => self.send_terse_init(at, path, sender, noise, far, now),
+        }
+    }
+}

@@ -1,0 +1,340 @@
+//! A WIREGUARD peer: one session, whatever path carries it, and what session and paths need of each other.
+//!
+//! The [`Tunnel`] decides when handshakes are due and which session is used, the [`Paths`] by which way things go; the node
+//! carries out what both want (`settle`), and writes what leaves in the encoding of the link: `free` to the byte as
+//! WireGuard where air is free, `metered` tersely where it is not. `stock` and `metered` take what comes in, `inner` and
+//! `controls` what was inside.
+//!
+//! Invariant: session and paths are told of each other's changes before anything else is done for the peer.
+
+use std::time::{Duration, Instant};
+
+use super::Node;
+use super::metered::Sessions;
+use super::peer::{Keying, Peer};
+use crate::config::PeerConfig;
+use crate::event::{DropReason, Event, SessionState};
+use crate::frame::ETHERNET_HEADER;
+use crate::link::{AddrKind, Airtime, LinkAddr, LinkId};
+use crate::offload::Offload;
+use crate::path::{self, Bulk, Paths};
+use crate::queue::{Entry, PeerIndex};
+use crate::terse::header::{Context as Compression, End};
+use crate::wg::mac::Cookies;
+use crate::wg::regime::Regime;
+use crate::wg::tunnel::{Action, Content, Context, Readiness, Tunnel};
+
+/// See the module's introduction.
+pub(super) struct Wireguard {
+    pub(super) tunnel: Tunnel,
+    pub(super) paths: Paths,
+    pub(super) cookies: Cookies,
+    /// What both ends know of each other's addresses, if their configurations agree.
+    pub(super) compression: Compression,
+    /// What sessions keep for links where air is metered.
+    pub(super) sessions: Sessions,
+    /// Where the last initiation of the peer's was answered: what proves that session from there has come back to us.
+    pub(super) answered_to: Option<(LinkId, LinkAddr)>,
+    /// Our index of the initiation that waits in front of a metered link.
+    pub(super) init: Option<u32>,
+    /// What the paths were told of the session.
+    session: bool,
+}
+
+impl Node {
+    /// Makes the state of a WIREGUARD peer. Its links are told to it when its endpoints are.
+    pub(super) fn wireguard_keying(&self, config: &PeerConfig, now: Instant) -> Keying {
+        let (key, psk) = (config.public_key, config.preshared_key.clone());
+        let mut tunnel = Tunnel::new(self.identity.clone(), key, psk);
+        tunnel.set_keepalive(config.keepalive, now);
+        let mut wireguard = Wireguard {
+            tunnel,
+            paths: Paths::new(false, bulk(config)),
+            cookies: Cookies::new(&key),
+            compression: Compression::default(),
+            sessions: Sessions::default(),
+            answered_to: None,
+            init: None,
+            session: false,
+        };
+        for (link, state) in &self.links {
+            if let Some(caps) = &state.caps {
+                wireguard.paths.handle_link_up(*link, caps, now);
+            }
+        }
+        wireguard.paths.set_own_addresses(!self.own_addresses.is_empty(), now);
+        Keying::Wireguard(Box::new(wireguard))
+    }
+
+    /// Brings a WIREGUARD peer's state in line with its configuration. Its session goes on.
+    pub(super) fn configure_wireguard(&mut self, at: PeerIndex, config: &PeerConfig, now: Instant) {
+        let ours = End::first_of(self.addresses.iter().map(ipnet::IpNet::addr));
+        let hosts = config.allowed_ips.iter().filter(|prefix| prefix.prefix_len() == prefix.max_prefix_len());
+        let theirs = End::first_of(hosts.map(ipnet::IpNet::addr));
+        let Keying::Wireguard(wireguard) = &mut self.peers[at].keying else { return };
+        let by_radio = config.endpoints.iter().any(|endpoint| endpoint.kind() == AddrKind::Radio);
+        wireguard.compression = Compression { ours, theirs };
+        wireguard.tunnel.set_metered_too(by_radio);
+        wireguard.tunnel.set_keepalive(config.keepalive, now);
+        wireguard.paths.set_bulk(bulk(config));
+        if by_radio {
+            // Nobody but one of us speaks over a radio.
+            wireguard.paths.set_kin(true, now);
+        }
+        wireguard.paths.set_configured(&config.endpoints, now);
+    }
+
+    /// Which constants hold for a session on this link.
+    fn regime(&self, link: LinkId) -> Option<Regime> {
+        let state = self.links.get(&link)?;
+        Some(match state.caps.as_ref()?.airtime {
+            Airtime::Free => Regime::Free,
+            Airtime::Metered(_) => Regime::Metered { pace: state.pace() },
+        })
+    }
+
+    pub(super) fn is_free(&self, link: LinkId) -> bool {
+        self.regime(link) == Some(Regime::Free)
+    }
+
+    /// Lets a peer's tunnel do something that may make a handshake message.
+    pub(super) fn with_tunnel<R>(
+        &mut self,
+        at: PeerIndex,
+        now: Instant,
+        act: impl FnOnce(&mut Tunnel, &mut Context<'_>) -> R,
+    ) -> Option<R> {
+        let Self { peers, indices, rng, clock, .. } = self;
+        let Keying::Wireguard(wireguard) = &mut peers[at].keying else { return None };
+        let mut claim = |index| indices.claim(index, at);
+        let unix_time = clock.unix_time(now);
+        let mut context = Context { rng, claim: &mut claim, unix_time, now };
+        Some(act(&mut wireguard.tunnel, &mut context))
+    }
+
+    /// Lets a frame for a WIREGUARD peer as far as it gets: onto a free link, into a metered link's queue, or to wait.
+    pub(super) fn admit_wireguard(
+        &mut self,
+        at: PeerIndex,
+        frame: Vec<u8>,
+        expires: Option<Instant>,
+        now: Instant,
+    ) {
+        let Some((link, to)) = self.path(at) else { return self.wait_for_link(at, frame, expires, now) };
+        let expires = expires.unwrap_or_else(|| now + self.links[&link].useful_time());
+        match self.with_tunnel(at, now, Tunnel::readiness) {
+            Some(Readiness::Ready) => {}
+            Some(Readiness::Away) => return self.drop_frame(at, &frame, DropReason::HandshakeTimeout, now),
+            Some(Readiness::Wait) | None => {
+                let dropped = self.peers[at].wait(frame, expires);
+                return self.account.count_many(at, DropReason::HandshakeBacklog, dropped);
+            }
+        }
+        if self.is_free(link) {
+            self.seal_free(at, (link, to), &frame, Offload::default(), now);
+            if let Some(token) = self.own_ping(at, &frame) {
+                self.ping_left(token, Some(now));
+            }
+            return;
+        }
+        let entry = Entry::new(frame, expires);
+        let Keying::Wireguard(wireguard) = &self.peers[at].keying else { return };
+        if !wireguard.paths.may_carry(entry.class) {
+            return self.drop_frame(at, &entry.frame, DropReason::BulkOverRadio, now);
+        }
+        if let Some(mtu) = self.metered_mtu(link, &entry.frame) {
+            return self.answer_too_big(at, &entry.frame, mtu, now);
+        }
+        let Some(state) = self.links.get_mut(&link) else { return };
+        let tempo = state.tempo();
+        state.queue.push(at, entry, tempo, &mut self.account, now);
+    }
+
+    /// Drops a frame that is too long for the path, and tells its sender the length that is not.
+    fn answer_too_big(&mut self, at: PeerIndex, frame: &[u8], mtu: u16, now: Instant) {
+        self.account.count(at, DropReason::TooBig);
+        if let Some(token) = self.own_ping(at, frame) {
+            return self.lose_ping(token);
+        }
+        self.tell_too_big(frame, mtu, now);
+    }
+
+    /// Carries out what a peer's tunnel and paths want done, tells each of the other, and sets the peer's timer.
+    pub(super) fn settle_wireguard(&mut self, at: PeerIndex, now: Instant) {
+        loop {
+            let Keying::Wireguard(wireguard) = &mut self.peers[at].keying else { return };
+            let session = wireguard.tunnel.state() == SessionState::Established;
+            if std::mem::replace(&mut wireguard.session, session) != session {
+                wireguard.paths.set_session(session, now);
+            }
+            if let Some(action) = wireguard.tunnel.poll_action() {
+                self.tunnel_action(at, action, now);
+            } else if let Some(action) = wireguard.paths.poll_action(&mut self.rng, now) {
+                self.path_action(at, action, now);
+            } else {
+                break;
+            }
+        }
+        self.ask_for_missing(at, now);
+        self.arm(at, now);
+    }
+
+    fn tunnel_action(&mut self, at: PeerIndex, action: Action, now: Instant) {
+        match action {
+            Action::SendInit { sender, noise, far } => self.send_init(at, sender, &noise, far, now),
+            Action::Confirm if self.is_proven(at) => {}
+            Action::Keepalive | Action::Confirm => {
+                if let Some(path) = self.path(at) {
+                    self.send_inside(at, path, &[], Content::Empty, now);
+                }
+            }
+            Action::Usable { first } => {
+                let peer = self.peers[at].public_key;
+                self.peers[at].up = true;
+                if let Keying::Wireguard(wireguard) = &mut self.peers[at].keying {
+                    wireguard.sessions.sealed = false;
+                }
+                self.push_event(if first { Event::PeerUp { peer } } else { Event::Rekeyed { peer } });
+                self.flush(at, now);
+            }
+            Action::Measured(rtt) => self.peers[at].quality.answered(rtt),
+            Action::Failed { tries, lost } => self.wireguard_failed(at, tries, lost, now),
+            Action::Ended => self.session_ended(at),
+            Action::Released { index } => {
+                self.indices.release(index);
+                if let Keying::Wireguard(wireguard) = &mut self.peers[at].keying {
+                    wireguard.sessions.forget(index);
+                }
+            }
+        }
+        if let Peer { keying: Keying::Wireguard(wireguard), quality, .. } = &mut self.peers[at] {
+            (0..wireguard.tunnel.take_lost()).for_each(|_| quality.lost());
+        }
+    }
+
+    /// Whether something goes to a peer anyway that proves the session to it.
+    fn is_proven(&self, at: PeerIndex) -> bool {
+        let sealed =
+            matches!(&self.peers[at].keying, Keying::Wireguard(wireguard) if wireguard.sessions.sealed);
+        sealed || self.links.values().any(|state| state.queue.has_peer(at))
+    }
+
+    fn wireguard_failed(&mut self, at: PeerIndex, tries: u32, lost: bool, now: Instant) {
+        let peer = self.peers[at].public_key;
+        self.push_event(Event::HandshakeTimedOut { peer, attempts: tries });
+        if lost {
+            self.session_ended(at);
+        }
+        for waiting in self.peers[at].take_waiting() {
+            // A session that goes on takes what waited for a better one.
+            self.admit(at, waiting.frame, Some(waiting.expires), now);
+        }
+    }
+
+    fn session_ended(&mut self, at: PeerIndex) {
+        let peer = self.peers[at].public_key;
+        if std::mem::take(&mut self.peers[at].up) {
+            self.push_event(Event::PeerDown { peer });
+        }
+    }
+
+    fn path_action(&mut self, at: PeerIndex, action: path::Action, now: Instant) {
+        match action {
+            path::Action::Probe { link, to, token } => self.send_probe(at, (link, to), token, now),
+            path::Action::Announce => self.announce(at, now),
+            path::Action::Changed { from, to, why } => {
+                let peer = self.peers[at].public_key;
+                self.push_event(Event::PathChanged { peer, from, to, why: Some(why) });
+                self.moved(at, from, now);
+            }
+        }
+    }
+
+    /// What is sent to a peer takes another path: the session's constants are those of its link, and what waits for the old
+    /// one takes the new one.
+    fn moved(&mut self, at: PeerIndex, from: Option<(LinkId, LinkAddr)>, now: Instant) {
+        self.tell_regime(at, now);
+        let queued = from.and_then(|(link, _)| self.links.get_mut(&link));
+        let queued = queued.map(|state| state.queue.take_astray(|peer, _| peer == at)).unwrap_or_default();
+        for (at, entry) in queued {
+            self.readmit(at, entry, now);
+        }
+        self.flush(at, now);
+    }
+
+    /// Tells a peer's tunnel which link carries it.
+    pub(super) fn tell_regime(&mut self, at: PeerIndex, now: Instant) {
+        let regime = self.path(at).and_then(|(link, _)| self.regime(link));
+        if let Keying::Wireguard(wireguard) = &mut self.peers[at].keying {
+            wireguard.tunnel.set_regime(regime, now);
+        }
+    }
+
+    /// Lets every WIREGUARD peer's paths know of something that happened to links.
+    pub(super) fn tell_paths(&mut self, now: Instant, mut tell: impl FnMut(&mut Paths)) {
+        for at in self.peers.numbers() {
+            if let Keying::Wireguard(wireguard) = &mut self.peers[at].keying {
+                tell(&mut wireguard.paths);
+                self.tell_regime(at, now);
+                self.settle_wireguard(at, now);
+            }
+        }
+    }
+
+    /// Does what is due for a WIREGUARD peer.
+    pub(super) fn wireguard_timeout(&mut self, at: PeerIndex, now: Instant) {
+        self.with_tunnel(at, now, Tunnel::handle_timeout);
+        if let Keying::Wireguard(wireguard) = &mut self.peers[at].keying {
+            wireguard.paths.handle_timeout(now);
+            wireguard.sessions.handle_timeout(now);
+        }
+        self.flush(at, now);
+        self.settle(at, now);
+    }
+
+    /// Forgets a WIREGUARD peer's keys, and gives back what names them.
+    pub(super) fn close_wireguard(&mut self, keying: &mut Keying) {
+        let Keying::Wireguard(wireguard) = keying else { return };
+        wireguard.tunnel.close();
+        while let Some(action) = wireguard.tunnel.poll_action() {
+            if let Action::Released { index } = action {
+                self.indices.release(index);
+            }
+        }
+    }
+}
+
+impl Wireguard {
+    /// When something of this peer's is due, and why.
+    pub(super) fn deadline(&self) -> Option<(Instant, &'static str)> {
+        let proof = self.tunnel.proof_deadline().map(|at| (at, "proof"));
+        let sessions = self.sessions.deadline().map(|at| (at, "fragments"));
+        [self.tunnel.deadline(), self.paths.deadline(), sessions, proof].into_iter().flatten().min()
+    }
+}
+
+/// What the configuration says of bulk traffic over metered links.
+const fn bulk(config: &PeerConfig) -> Bulk {
+    match config.bulk_over_metered {
+        None => Bulk::Configured,
+        Some(true) => Bulk::Always,
+        Some(false) => Bulk::Never,
+    }
+}
+
+/// The wall clock, as of the node's birth.
+pub(super) struct Clock {
+    pub(super) born: Instant,
+    pub(super) unix_time: Duration,
+}
+
+impl Clock {
+    pub(super) fn unix_time(&self, now: Instant) -> Duration {
+        self.unix_time + now.saturating_duration_since(self.born)
+    }
+}
+
+/// The IP packet of a frame.
+pub(super) fn packet_of(frame: &[u8]) -> &[u8] {
+    frame.get(ETHERNET_HEADER..).unwrap_or_default()
+}

@@ -1,0 +1,213 @@
+//! What promotes a path and what demotes it, event by event.
+
+use super::*;
+
+#[test]
+fn a_path_that_nobody_vouches_for_carries_nothing_before_it_answers() {
+    let mut end = End::usual();
+    end.send();
+    end.paths.announced(&addresses(&["198.51.100.9:7"]), end.now);
+    end.hear(WIFI, udp("203.0.113.5:9"));
+    end.paths.handle_link_down(RADIO, end.now);
+    end.drain();
+    let strange = [udp("198.51.100.9:7"), udp("203.0.113.5:9")];
+    assert_eq!(end.paths.current(), Some((WIFI, lan())), "the operator vouches for it");
+    end.paths.set_configured(&[], end.now);
+    end.send();
+    end.pass(s(1));
+    assert_eq!((end.paths.current(), end.paths.tier()), (None, Tier::Offline));
+    for to in strange {
+        assert!(end.probes.iter().any(|(_, on, at, _)| (*on, *at) == (WIFI, to)), "{to} is probed");
+    }
+    assert!(end.answer(WIFI, strange[1]));
+    assert_eq!(end.paths.current(), Some((WIFI, strange[1])));
+    assert_eq!(end.paths.why().0, Why::Proven);
+}
+
+#[test]
+fn an_answer_proves_only_the_path_that_was_asked() {
+    let mut end = End::usual();
+    end.send();
+    end.pass(s(1));
+    let (.., token) = *end.probes.last().unwrap();
+    for (link, from) in [(RADIO, node()), (WIFI, udp("203.0.113.5:9")), (CABLE, lan())] {
+        assert!(!end.paths.answered(token, link, from, end.now));
+    }
+    assert!(!end.paths.answered(token.wrapping_add(1), WIFI, lan(), end.now));
+    assert_eq!(end.paths.current(), Some((RADIO, node())));
+    assert!(end.paths.answered(token, WIFI, lan(), end.now));
+    assert!(!end.paths.answered(token, WIFI, lan(), end.now), "a token counts once");
+    assert_eq!(end.paths.tier(), Tier::Direct);
+}
+
+#[test]
+fn without_a_session_a_handshake_tries_free_links_first_and_the_radio_within_three_seconds() {
+    let mut end = End::usual();
+    end.paths.set_session(false, end.now);
+    end.drain();
+    assert_eq!(end.paths.current(), Some((WIFI, lan())));
+    end.paths.sent(WIFI, lan(), Sent::Handshake, 148, Duration::ZERO, end.now);
+    end.pass(s(3));
+    assert_eq!((end.paths.current(), end.paths.why().0), (Some((RADIO, node())), Why::Unanswered));
+    assert!(end.probes.is_empty(), "there is nothing to seal a probe with");
+    end.paths.unanswered(end.now);
+    assert_eq!(end.paths.current(), Some((WIFI, lan())), "everybody has his turn again");
+}
+
+#[test]
+fn a_stock_peer_roams_on_its_newest_message_and_is_never_probed() {
+    let mut end = End::new(false, Bulk::default());
+    end.paths.handle_link_up(WIFI, &free(10), end.now);
+    end.paths.set_configured(&[lan()], end.now);
+    end.paths.set_session(true, end.now);
+    let (old, new) = (udp("203.0.113.5:9"), udp("203.0.113.5:10"));
+    end.paths.heard(WIFI, old, Heard::Late, end.now);
+    assert_eq!(end.paths.current(), Some((WIFI, lan())));
+    end.hear(WIFI, new);
+    assert_eq!((end.paths.current(), end.paths.why().0), (Some((WIFI, new)), Why::Roamed));
+    end.paths.announced(&addresses(&["198.51.100.9:7"]), end.now);
+    end.send_for(s(600), ms(100));
+    assert_eq!((end.probes.len(), end.paths.deadline()), (0, None));
+    end.paths.unanswered(end.now);
+    assert_eq!(end.paths.current(), Some((WIFI, lan())), "the configured address has its turn");
+}
+
+#[test]
+fn a_kin_peer_behind_a_new_nat_binding_is_followed_after_one_proof() {
+    let mut end = End::on_wifi();
+    end.pass(s(20));
+    let moved = udp("203.0.113.5:4444");
+    end.hear(WIFI, moved);
+    assert_eq!(end.paths.current(), Some((WIFI, lan())));
+    assert!(end.answer(WIFI, moved), "it is probed at once");
+    assert_eq!((end.paths.current(), end.paths.why().0), (Some((WIFI, moved)), Why::Roamed));
+}
+
+#[test]
+fn a_link_that_goes_down_is_left_at_once_and_taken_again_only_on_proof() {
+    let mut end = End::on_wifi();
+    end.send();
+    end.paths.handle_link_down(WIFI, end.now);
+    end.drain();
+    assert_eq!((end.paths.current(), end.paths.why().0), (Some((RADIO, node())), Why::LinkDown));
+    end.send();
+    end.paths.handle_link_up(WIFI, &free(10), end.now);
+    assert_eq!(end.paths.current(), Some((RADIO, node())));
+    end.pass(ms(1));
+    assert!(end.answer(WIFI, lan()), "probed at once");
+    assert_eq!(end.paths.tier(), Tier::Direct);
+}
+
+#[test]
+fn a_cheaper_link_is_taken_on_proof_and_a_dearer_one_never() {
+    let mut end = End::on_wifi();
+    end.paths.handle_link_up(CABLE, &free(5), end.now);
+    end.send();
+    end.pass(ms(10));
+    assert!(end.answer(CABLE, lan()));
+    assert_eq!((end.paths.current(), end.paths.why().0), (Some((CABLE, lan())), Why::Cheaper));
+    end.paths.heard(WIFI, lan(), Heard::Answer, end.now);
+    assert_eq!(end.paths.current(), Some((CABLE, lan())));
+}
+
+#[test]
+fn of_two_equal_links_only_a_clearly_faster_one_is_taken_and_not_at_once_again() {
+    let mut end = End::on_wifi();
+    end.paths.handle_link_up(CABLE, &free(10), end.now);
+    let mut measure = |wifi: u64, cable: u64| {
+        let before = end.changes.len();
+        for _ in 0..200 {
+            let seen = end.probes.len();
+            let (link, to) = end.paths.current().unwrap();
+            end.send();
+            end.hear(link, to);
+            end.pass(s(1));
+            let new: Vec<_> = end.probes[seen..].to_vec();
+            for (link, rtt) in [(WIFI, wifi), (CABLE, cable)] {
+                if let Some((.., token)) = new.iter().find(|(_, on, ..)| *on == link) {
+                    // As if it had come after that time.
+                    end.paths.answered(*token, link, lan(), end.now + ms(rtt));
+                    end.drain();
+                }
+            }
+            end.pass(s(2));
+        }
+        (end.changes.len() - before, end.paths.current().unwrap().0)
+    };
+    assert_eq!(measure(40, 45), (0, WIFI));
+    assert_eq!(measure(45, 40), (0, WIFI), "a little faster is no reason");
+    assert_eq!(measure(400, 10), (1, CABLE));
+    assert_eq!(end.paths.why().0, Why::Faster);
+}
+
+#[test]
+fn after_a_suspend_the_free_path_must_show_that_it_works() {
+    let mut end = End::on_wifi();
+    end.now += s(3600);
+    end.paths.handle_resume(end.now);
+    end.drain();
+    end.pass(ms(10));
+    assert_eq!(end.probes_of(WIFI), 1, "asked at once, before any traffic");
+    end.answer(WIFI, lan());
+    end.pass(s(60));
+    assert_eq!((end.paths.tier(), end.paths.deadline()), (Tier::Direct, None));
+    end.paths.handle_resume(end.now);
+    end.pass(s(3));
+    assert_eq!((end.paths.tier(), end.paths.why().0), (Tier::Radio, Why::Silent));
+}
+
+#[test]
+fn a_timer_that_rings_an_hour_late_is_no_evidence() {
+    let mut end = End::on_wifi();
+    end.send();
+    end.now += s(3600);
+    end.paths.handle_timeout(end.now);
+    end.drain();
+    assert_eq!(end.paths.current(), Some((WIFI, lan())));
+    end.pass(ms(200));
+    assert!(end.answer(WIFI, lan()));
+    assert_eq!(end.paths.tier(), Tier::Direct);
+}
+
+#[test]
+fn a_refusal_only_raises_a_doubt() {
+    let mut end = End::on_wifi();
+    end.paths.refused(WIFI, lan(), end.now);
+    end.pass(ms(10));
+    assert_eq!(end.paths.tier(), Tier::Direct);
+    end.answer(WIFI, lan());
+    end.pass(s(10));
+    assert_eq!(end.paths.tier(), Tier::Direct, "whoever forged it has gained nothing");
+    end.paths.refused(WIFI, lan(), end.now);
+    end.pass(s(2));
+    assert_eq!(end.paths.tier(), Tier::Radio);
+}
+
+#[test]
+fn a_peer_that_speaks_by_radio_while_we_use_wifi_is_asked_whether_wifi_works() {
+    let mut end = End::on_wifi();
+    end.pass(s(20));
+    end.hear(RADIO, node());
+    end.pass(ms(1));
+    assert_eq!((end.probes_of(WIFI), end.probes_of(RADIO)), (1, 0));
+    end.pass(s(3));
+    assert_eq!(end.paths.tier(), Tier::Radio);
+}
+
+#[test]
+fn bulk_rides_a_metered_path_that_the_operator_configured_unless_he_forbids_it() {
+    let mut end = End::usual();
+    assert_eq!(end.paths.tier(), Tier::Radio);
+    assert!(end.paths.may_carry(Class::Bulk) && end.paths.may_carry(Class::Interactive));
+    end.paths.set_bulk(Bulk::Never);
+    assert!(!end.paths.may_carry(Class::Bulk) && end.paths.may_carry(Class::Interactive));
+    end.paths.heard(WIFI, lan(), Heard::Answer, end.now);
+    assert!(end.paths.may_carry(Class::Bulk), "air is free there");
+    let mut end = End::new(true, Bulk::default());
+    end.paths.handle_link_up(RADIO, &radio(100), end.now);
+    end.paths.heard(RADIO, LinkAddr::radio(9), Heard::Answer, end.now);
+    assert_eq!(end.paths.tier(), Tier::Radio);
+    assert!(!end.paths.may_carry(Class::Bulk), "nobody configured that radio");
+    end.paths.set_bulk(Bulk::Always);
+    assert!(end.paths.may_carry(Class::Bulk));
+}

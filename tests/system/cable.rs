@@ -1,0 +1,217 @@
+//! A network between two namespaces: a veth pair, or two with a relay between them that loses, delays and reorders.
+//!
+//! Both ends have the same name, one in each namespace. A cable ends with its namespaces.
+//!
+//! A death comes in two forms: [`Cable::pull`] takes the carrier away, which both kernels see, and [`Cable::mute`] lets
+//! what arrives vanish while both ends stay up, which nobody is told.
+
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use serde_json::Value;
+
+use crate::namespace::Namespace;
+use crate::process::Process;
+use crate::python::fixture;
+
+/// What a relay does to the frames that pass it.
+#[derive(Debug, Clone, Copy)]
+pub struct Roughness {
+    /// The share of frames that vanish.
+    pub loss: f64,
+    /// How long a frame takes, each way.
+    pub delay: Duration,
+    /// The share of frames that overtake those before them: they are not delayed.
+    pub reorder: f64,
+    /// Where all chance begins.
+    pub seed: u64,
+}
+
+/// A network between two namespaces.
+#[derive(Debug)]
+pub struct Cable {
+    /// The interface's name, in both namespaces.
+    pub name: &'static str,
+    /// The relay and where it lives, if there is one: held so that it lives as long as the cable.
+    _relay: Option<(Process, Namespace)>,
+}
+
+impl Cable {
+    /// Joins two namespaces; the ends get these addresses, with prefix length.
+    ///
+    /// # Errors
+    /// If the kernel makes no veth pair.
+    pub fn join(name: &'static str, ends: [(&Namespace, &str); 2]) -> Result<Self> {
+        pair(name, ends[0].0, name, ends[1].0)?;
+        for (namespace, address) in ends {
+            bring_up(namespace, name, address)?;
+        }
+        Ok(Self { name, _relay: None })
+    }
+
+    /// Joins two namespaces by a relay, whose log goes to `dir`.
+    ///
+    /// # Errors
+    /// If the kernel makes no veth pair, or without Python.
+    pub fn rough(
+        name: &'static str,
+        ends: [(&Namespace, &str); 2],
+        roughness: Roughness,
+        dir: &Path,
+    ) -> Result<Self> {
+        let middle = Namespace::new()?;
+        for ((namespace, address), port) in ends.into_iter().zip(["west", "east"]) {
+            pair(port, &middle, name, namespace)?;
+            ip(&middle, &["link", "set", port, "promisc", "on", "up"])?;
+            bring_up(namespace, name, address)?;
+        }
+        let mut command = Command::new("python3");
+        command.arg(fixture("relay.py")).args(["west", "east"]);
+        command.args([
+            roughness.loss.to_string(),
+            roughness.delay.as_secs_f64().to_string(),
+            roughness.reorder.to_string(),
+            roughness.seed.to_string(),
+        ]);
+        let mut relay = Process::start("relay", command, Some(&middle), dir)?;
+        relay.wait_for_line("relaying", Duration::from_secs(10))?;
+        Ok(Self { name, _relay: Some((relay, middle)) })
+    }
+
+    /// Pulls it out of one end: the carrier goes, and with it the other end's.
+    ///
+    /// # Errors
+    /// If `ip` fails.
+    pub fn pull(&self, end: &Namespace) -> Result<()> {
+        ip(end, &["link", "set", self.name, "down"])
+    }
+
+    /// Plugs it in again.
+    ///
+    /// # Errors
+    /// If `ip` fails.
+    pub fn plug(&self, end: &Namespace) -> Result<()> {
+        ip(end, &["link", "set", self.name, "up"])
+    }
+
+    /// Lets everything vanish that arrives at this end, while the interface stays up.
+    ///
+    /// # Errors
+    /// If `nft` fails.
+    pub fn mute(&self, end: &Namespace) -> Result<()> {
+        let chain = format!(
+            "table netdev mute {{ chain arriving {{ type filter hook ingress device \"{}\" priority 0; policy drop; }} }}",
+            self.name
+        );
+        run_for(end, "nft", &[&chain]).map(drop)
+    }
+
+    /// Ends what [`Cable::mute`] began.
+    ///
+    /// # Errors
+    /// If `nft` fails.
+    pub fn unmute(&self, end: &Namespace) -> Result<()> {
+        run_for(end, "nft", &["delete", "table", "netdev", "mute"]).map(drop)
+    }
+
+    /// Returns how many bytes this end has sent and received so far.
+    ///
+    /// # Errors
+    /// If `ip` fails.
+    pub fn carried(&self, end: &Namespace) -> Result<u64> {
+        let text = run_for(end, "ip", &["-s", "-j", "link", "show", self.name])?;
+        let links: Value = serde_json::from_str(&text).context("what ip says of a link")?;
+        let count = |way: &str| links[0]["stats64"][way]["bytes"].as_u64();
+        Ok(count("rx").context("no count of received bytes")?
+            + count("tx").context("no count of sent bytes")?)
+    }
+}
+
+/// Makes a pair of interfaces, one in each namespace.
+fn pair(near: &str, here: &Namespace, far: &str, there: &Namespace) -> Result<()> {
+    let there = there.net_path().display().to_string();
+    ip(here, &["link", "add", near, "type", "veth", "peer", "name", far, "netns", &there])
+}
+
+fn bring_up(namespace: &Namespace, name: &str, address: &str) -> Result<()> {
+    ip(namespace, &["address", "add", address, "dev", name])?;
+    ip(namespace, &["link", "set", name, "up"])
+}
+
+/// Runs `ip` in a namespace.
+///
+/// # Errors
+/// If it fails: with what it says.
+pub fn ip(namespace: &Namespace, arguments: &[&str]) -> Result<()> {
+    run_for(namespace, "ip", arguments).map(drop)
+}
+
+/// Runs a program in a namespace, and returns what it prints.
+///
+/// # Errors
+/// If it fails: with what it says.
+pub fn run_for(namespace: &Namespace, program: &str, arguments: &[&str]) -> Result<String> {
+    let output = namespace.run(|| {
+        Command::new(program).args(arguments).output().with_context(|| format!("running {program}"))
+    })?;
+    ensure!(
+        output.status.success(),
+        "{program} {}: {}",
+        arguments.join(" "),
+        String::from_utf8_lossy(&output.stderr).trim()
+    );
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ping::Ping;
+    use crate::story;
+
+    const WEST: &str = "192.0.2.1/24";
+    const EAST: &str = "192.0.2.2/24";
+
+    fn answered(namespace: &Namespace, count: u32) -> Result<Vec<Duration>> {
+        let limit = Duration::from_secs(1);
+        let ping = Ping { count, interval: Duration::from_millis(50), limit, ..Ping::default() };
+        Ok(ping.run(namespace, "192.0.2.2")?.round_trips)
+    }
+
+    #[test]
+    fn a_cable_carries_until_it_is_pulled_or_muted_and_counts_what_it_carried() -> Result<()> {
+        story(|_| {
+            let (west, east) = (Namespace::new()?, Namespace::new()?);
+            let cable = Cable::join("wifi0", [(&west, WEST), (&east, EAST)])?;
+            let before = cable.carried(&west)?;
+            assert_eq!(answered(&west, 3)?.len(), 3);
+            assert!(cable.carried(&west)? >= before + 6 * 98);
+            cable.mute(&west)?;
+            assert_eq!(answered(&west, 3)?.len(), 0);
+            cable.unmute(&west)?;
+            assert_eq!(answered(&west, 3)?.len(), 3);
+            cable.pull(&east)?;
+            let lower = run_for(&west, "ip", &["link", "show", "wifi0"])?;
+            assert!(lower.contains("NO-CARRIER"), "{lower}");
+            cable.plug(&east)?;
+            assert_eq!(answered(&west, 3)?.len(), 3);
+            Ok(())
+        })
+    }
+
+    #[test]
+    fn a_rough_cable_loses_and_delays_as_it_is_told() -> Result<()> {
+        story(|dir| {
+            let (west, east) = (Namespace::new()?, Namespace::new()?);
+            let roughness = Roughness { loss: 0.3, delay: Duration::from_millis(100), reorder: 0.0, seed: 1 };
+            let _cable = Cable::rough("wifi0", [(&west, WEST), (&east, EAST)], roughness, dir)?;
+            let trips = answered(&west, 60)?;
+            // Half of them: both ways survive with 0.7 * 0.7.
+            assert!((15..=45).contains(&trips.len()), "{} of 60 answered", trips.len());
+            assert!(trips.iter().all(|trip| *trip >= Duration::from_millis(200)), "{trips:?}");
+            Ok(())
+        })
+    }
+}
