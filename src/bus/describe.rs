@@ -81,7 +81,8 @@ pub struct Peer {
     /// How near it is: offline, radio, relayed (by UDP through somebody), direct (by UDP). `null`: the daemon is too old to say.
     #[serde(default)]
     pub tier: Option<String>,
-    /// Why the current path is the one that is used: a word of a closed set.
+    /// Why the current path is the one that is used: no-path, untried, proven, cheaper, faster, silent, unanswered, link-down,
+    /// removed, roamed, heard. docs/status.md tells what each means.
     #[serde(default)]
     pub path_reason: Option<String>,
     /// Every way to it that is known, the current one first.
@@ -99,11 +100,11 @@ pub struct Path {
     pub endpoint: String,
     /// What it makes of the peer while it is used: radio, relayed, direct.
     pub tier: String,
-    /// Whether it is used: a word of a closed set.
+    /// How it stands: down, dead, untried, proven.
     pub state: String,
     /// Whether what is sent to the peer goes this way.
     pub current: bool,
-    /// How it came to be known: a word of a closed set.
+    /// How it came to be known: configured, announced, heard.
     pub origin: Option<String>,
     /// How long ago an authentic packet came this way.
     pub last_heard_seconds: Option<u64>,
@@ -111,13 +112,11 @@ pub struct Path {
     pub rtt_ms: Option<f64>,
     /// The share of questions that stayed unanswered, 0 to 1.
     pub loss: Option<f64>,
-    /// What went this way.
+    /// What it has cost.
     pub sent: PathCounters,
-    /// What came this way.
-    pub received: PathCounters,
 }
 
-/// What a path has cost, in one direction.
+/// What was sent on a path.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct PathCounters {

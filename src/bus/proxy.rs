@@ -132,8 +132,7 @@ pub trait Peer {
     #[zbus(property)]
     fn tier(&self) -> zbus::Result<String>;
     /// Every way to the peer, each with what is known of: Link s, Endpoint s, Tier s, State s, Current b, Origin s, LastHeard t,
-    /// Rtt t, Loss d, and of what went and came DatagramsSent t, BytesSent t, AirtimeSent t, DatagramsReceived t,
-    /// BytesReceived t, AirtimeReceived t.
+    /// Rtt t, Loss d, DatagramsSent t, BytesSent t, AirtimeSent t.
     #[zbus(property(emits_changed_signal = "false"))]
     fn paths(&self) -> zbus::Result<Vec<HashMap<String, OwnedVariant>>>;
     /// Seconds since 1970; 0 for never.

@@ -282,7 +282,7 @@ impl News {
             }
             Self::PathChanged { peer, public_key, path, reason } => {
                 let why = reason.as_deref().map(network::path_reason);
-                let why = why.map(|why| format!(" ({})", clean(&why))).unwrap_or_default();
+                let why = why.map(|why| format!(" ({})", clean(why))).unwrap_or_default();
                 match path.as_str() {
                     "" => format!("peer {} has no path{why}", called(peer, public_key)),
                     path => {
@@ -348,13 +348,13 @@ mod tests {
     #[test]
     fn a_path_that_changes_is_told_with_its_reason() {
         let path = ObjectPath::try_from("/org/meshnet1/peers/07").unwrap();
-        let body = (path, "BwcHBw==", "cabin", "udp0 udp://192.0.2.7:51820", "lower-cost");
+        let body = (path, "BwcHBw==", "cabin", "udp0 udp://192.0.2.7:51820", "cheaper");
         let message = Message::signal(ROOT, NETWORK, "PathChanged").sender(":1.7").build(&body).unwrap();
         let news = watch().take(&message);
         let [(_, news)] = news.as_slice() else { panic!("{news:?}") };
         assert_eq!(
             anstream::adapter::strip_str(&news.line()).to_string(),
-            "peer cabin is reached through udp0 udp://192.0.2.7:51820 (lower cost)"
+            "peer cabin is reached through udp0 udp://192.0.2.7:51820 (its link costs less)"
         );
     }
 

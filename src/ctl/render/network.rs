@@ -185,7 +185,7 @@ fn radio(sheet: &mut Sheet, link: &Link, unix_time: u64) {
 fn neighbour(peer: &PeerRadio, unix_time: u64) -> String {
     let mut words = vec![peer.radio.clone()];
     match peer.heard {
-        None => words.push("never heard".to_owned()),
+        None => words.push("never heard from".to_owned()),
         Some(heard) => {
             words.push(units::ago(unix_time.saturating_sub(heard)));
             words.extend(peer.hops.map(|hops| match hops {
@@ -258,22 +258,22 @@ fn one_peer(sheet: &mut Sheet, peer: &Peer) {
 fn way(path: &Path) -> String {
     let mut words = vec![format!("{} through {}", path.endpoint, path.link)];
     words.extend([&path.tier, &path.state].into_iter().filter(|word| !word.is_empty()).cloned());
-    words.extend(path.origin.as_ref().map(|origin| format!("known from {origin}")));
+    words.extend(path.origin.clone());
     words.push(
-        path.last_heard_seconds
-            .map_or_else(|| "never heard".to_owned(), |seconds| format!("heard {}", units::ago(seconds))),
+        path.last_heard_seconds.map_or_else(
+            || "never heard".to_owned(),
+            |seconds| format!("last heard {}", units::ago(seconds)),
+        ),
     );
     words.extend(span_of(path.rtt_ms).map(|rtt| format!("round trip {rtt}")));
     words.extend(path.loss.map(|loss| format!("{:.0} % lost", loss * 100.0)));
-    let cost = |counters: PathCounters, done: &str| {
-        let air = match counters.airtime_ms {
-            0 => String::new(),
-            air => format!(", {} of air", units::span_ms(air)),
-        };
-        let datagrams = units::count(counters.datagrams, "datagram");
-        format!("{} {done} ({datagrams}{air})", units::bytes(counters.bytes))
+    let PathCounters { datagrams, bytes, airtime_ms } = path.sent;
+    let air = match airtime_ms {
+        0 => String::new(),
+        air => format!(", {} of air", units::span_ms(air)),
     };
-    format!("{}; {}, {}", words.join(", "), cost(path.received, "received"), cost(path.sent, "sent"))
+    let (sent, datagrams) = (units::bytes(bytes), units::count(datagrams, "datagram"));
+    format!("{}; {sent} sent ({datagrams}{air})", words.join(", "))
 }
 
 /// The style of how near a peer is.
@@ -286,8 +286,21 @@ pub(crate) fn tier_style(tier: &str) -> Style {
 }
 
 /// Why a path is the one in use, as people say it.
-pub(crate) fn path_reason(reason: &str) -> String {
-    reason.replace('-', " ")
+pub(crate) fn path_reason(reason: &str) -> &str {
+    match reason {
+        "no-path" => "no link reaches it",
+        "untried" => "nothing came this way yet",
+        "proven" => "it answered, and is better in kind",
+        "cheaper" => "its link costs less",
+        "faster" => "it is faster",
+        "silent" => "the one before fell silent",
+        "unanswered" => "the one before did not answer",
+        "link-down" => "the link before went down",
+        "removed" => "the one before was removed",
+        "roamed" => "the peer moved there",
+        "heard" => "the peer speaks from there",
+        other => other,
+    }
 }
 
 /// The smoothed round trip time; something that is no time is none.

@@ -142,8 +142,7 @@ impl Peer {
 
     /// Every way to the peer, the one in use first, each with what is known of: Link s, Endpoint s, Tier s, State s, Current b
     /// (whether it is in use), Origin s (how it came to be known), LastHeard t (seconds since 1970), Rtt t (microseconds), Loss
-    /// d (0 to 1), and of what went and came this way DatagramsSent t, BytesSent t, AirtimeSent t (milliseconds),
-    /// DatagramsReceived t, BytesReceived t, AirtimeReceived t.
+    /// d (0 to 1), DatagramsSent t, BytesSent t, AirtimeSent t (milliseconds). docs/status.md has the words.
     #[zbus(property(emits_changed_signal = "false"))]
     async fn paths(&self) -> Result<Vec<HashMap<String, OwnedVariant>>, Error> {
         let all = |network: &describe::Network, peer: &describe::Peer| {
@@ -235,9 +234,6 @@ fn known(path: &describe::Path, unix_time: u64) -> Result<HashMap<String, OwnedV
         ("DatagramsSent", Some(Variant::from(path.sent.datagrams))),
         ("BytesSent", Some(Variant::from(path.sent.bytes))),
         ("AirtimeSent", Some(Variant::from(path.sent.airtime_ms))),
-        ("DatagramsReceived", Some(Variant::from(path.received.datagrams))),
-        ("BytesReceived", Some(Variant::from(path.received.bytes))),
-        ("AirtimeReceived", Some(Variant::from(path.received.airtime_ms))),
     ];
     let known = known.into_iter().filter_map(|(key, value)| value.map(|value| (key, value)));
     known

@@ -141,7 +141,7 @@ pub(crate) fn peer(number: u8) -> Peer {
         waiting: 0,
         drops: BTreeMap::from([("replayed".to_owned(), 1)]),
         tier: Some("radio".to_owned()),
-        path_reason: Some("only".to_owned()),
+        path_reason: Some("proven".to_owned()),
         paths: vec![path()],
     }
 }
@@ -154,12 +154,11 @@ pub(crate) fn path() -> Path {
         tier: "radio".to_owned(),
         state: "proven".to_owned(),
         current: true,
-        origin: Some("config".to_owned()),
+        origin: Some("configured".to_owned()),
         last_heard_seconds: Some(10),
         rtt_ms: Some(1500.5),
         loss: None,
         sent: PathCounters { datagrams: 12, bytes: 1400, airtime_ms: 5000 },
-        received: PathCounters { datagrams: 11, bytes: 1200, airtime_ms: 4000 },
     }
 }
 

@@ -62,14 +62,14 @@ async fn a_peer_says_how_it_is_and_answers_pings() {
     assert_eq!(proxy.origin().await.unwrap(), "config");
     assert_eq!(proxy.state().await.unwrap(), "established");
     assert_eq!(proxy.current_path().await.unwrap(), "radio0 !d45b9db8");
-    assert_eq!(proxy.path_reason().await.unwrap(), "only");
+    assert_eq!(proxy.path_reason().await.unwrap(), "proven");
     assert_eq!(proxy.tier().await.unwrap(), "radio");
     let paths = proxy.paths().await.unwrap();
     let [path] = paths.as_slice() else { panic!("{paths:?}") };
     let number = |key: &str| u64::try_from(&path[key]).unwrap();
     assert_eq!(<&str>::try_from(&path["Endpoint"]).unwrap(), "!d45b9db8");
     assert_eq!((number("LastHeard"), number("Rtt")), (1_000_000 - 10, 1_500_500));
-    assert_eq!((number("BytesSent"), number("AirtimeReceived")), (1400, 4000));
+    assert_eq!((number("BytesSent"), number("AirtimeSent")), (1400, 5000));
     assert!(bool::try_from(&path["Current"]).unwrap() && !path.contains_key("Loss"), "{path:?}");
     assert_eq!(proxy.last_handshake().await.unwrap(), 1_000_000 - 100);
     assert_eq!(proxy.last_seen().await.unwrap(), 0);
