@@ -48,7 +48,7 @@ pub struct Peer {
     pub public_key: String,
     /// What logs and status call it.
     pub name: Option<String>,
-    /// PKI, SYMMETRIC.
+    /// PKI, SYMMETRIC, WIREGUARD.
     pub mode: String,
     /// Where it was defined: config, bus, bus-volatile (over the bus, until the daemon ends).
     pub origin: String,
@@ -78,6 +78,54 @@ pub struct Peer {
     pub waiting: u64,
     /// Packets of it or for it that went nowhere, by reason.
     pub drops: BTreeMap<String, u64>,
+    /// How near it is: offline, radio, relayed (by UDP through somebody), direct (by UDP). `null`: the daemon is too old to say.
+    #[serde(default)]
+    pub tier: Option<String>,
+    /// Why the current path is the one that is used: no-path, untried, proven, cheaper, faster, silent, unanswered, link-down,
+    /// removed, roamed, heard. docs/status.md tells what each means.
+    #[serde(default)]
+    pub path_reason: Option<String>,
+    /// Every way to it that is known, the current one first.
+    #[serde(default)]
+    pub paths: Vec<Path>,
+}
+
+/// A way to a peer at one moment.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Path {
+    /// Through which link.
+    pub link: String,
+    /// To where.
+    pub endpoint: String,
+    /// What it makes of the peer while it is used: radio, relayed, direct.
+    pub tier: String,
+    /// How it stands: down, dead, untried, proven.
+    pub state: String,
+    /// Whether what is sent to the peer goes this way.
+    pub current: bool,
+    /// How it came to be known: configured, announced, heard.
+    pub origin: Option<String>,
+    /// How long ago an authentic packet came this way.
+    pub last_heard_seconds: Option<u64>,
+    /// Smoothed, in milliseconds.
+    pub rtt_ms: Option<f64>,
+    /// The share of questions that stayed unanswered, 0 to 1.
+    pub loss: Option<f64>,
+    /// What it has cost.
+    pub sent: PathCounters,
+}
+
+/// What was sent on a path.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct PathCounters {
+    /// Datagrams.
+    pub datagrams: u64,
+    /// Their bytes, all headers of ours included.
+    pub bytes: u64,
+    /// Air that they took.
+    pub airtime_ms: u64,
 }
 
 /// What traffic took, in one direction.
@@ -98,7 +146,7 @@ pub struct Counters {
 pub struct Link {
     /// As configured.
     pub name: String,
-    /// meshtastic.
+    /// meshtastic, udp.
     pub kind: String,
     /// As configured: where the carrier is.
     pub connect: String,
@@ -223,5 +271,14 @@ mod tests {
         let text = network.to_json().unwrap();
         let later = text.replacen('{', "{\"later\":{\"x\":[1]},", 1);
         assert_eq!(Network::from_json(&later).unwrap(), network);
+    }
+
+    #[test]
+    fn a_daemon_that_knows_no_paths_is_understood() {
+        let peer = Peer { name: Some("cabin".to_owned()), ..Peer::default() };
+        let text = Network { peers: vec![peer.clone()], ..Network::default() }.to_json().unwrap();
+        let earlier = text.replace(",\"tier\":null,\"path_reason\":null,\"paths\":[]", "");
+        assert!(earlier.len() < text.len());
+        assert_eq!(Network::from_json(&earlier).unwrap().peers, [peer]);
     }
 }

@@ -83,6 +83,7 @@ pub trait Network {
         public_key: &str,
         name: &str,
         path: &str,
+        reason: &str,
     ) -> zbus::Result<()>;
     /// A link works.
     #[zbus(signal)]
@@ -112,7 +113,7 @@ pub trait Peer {
     /// Its addresses.
     #[zbus(property, name = "AllowedIPs")]
     fn allowed_ips(&self) -> zbus::Result<Vec<String>>;
-    /// PKI, SYMMETRIC.
+    /// PKI, SYMMETRIC, WIREGUARD.
     #[zbus(property)]
     fn mode(&self) -> zbus::Result<String>;
     /// config, bus, bus-volatile.
@@ -124,6 +125,16 @@ pub trait Peer {
     /// The link and the endpoint there, as `radio0 !d45b9db8`; empty if there is no way.
     #[zbus(property)]
     fn current_path(&self) -> zbus::Result<String>;
+    /// Why that one; empty if there is none, or nothing to choose from.
+    #[zbus(property)]
+    fn path_reason(&self) -> zbus::Result<String>;
+    /// offline, radio, relayed, direct.
+    #[zbus(property)]
+    fn tier(&self) -> zbus::Result<String>;
+    /// Every way to the peer, each with what is known of: Link s, Endpoint s, Tier s, State s, Current b, Origin s, LastHeard t,
+    /// Rtt t, Loss d, DatagramsSent t, BytesSent t, AirtimeSent t.
+    #[zbus(property(emits_changed_signal = "false"))]
+    fn paths(&self) -> zbus::Result<Vec<HashMap<String, OwnedVariant>>>;
     /// Seconds since 1970; 0 for never.
     #[zbus(property(emits_changed_signal = "false"))]
     fn last_handshake(&self) -> zbus::Result<u64>;
@@ -165,10 +176,10 @@ pub trait Link {
     /// As configured.
     #[zbus(property(emits_changed_signal = "const"))]
     fn name(&self) -> zbus::Result<String>;
-    /// meshtastic.
+    /// meshtastic, udp.
     #[zbus(property(emits_changed_signal = "const"))]
     fn kind(&self) -> zbus::Result<String>;
-    /// Where the carrier is: `tcp://192.0.2.7:4403`, `serial:///dev/ttyUSB0`.
+    /// Where the carrier is: `tcp://192.0.2.7:4403`, `serial:///dev/ttyUSB0`, `udp://*:51820`.
     #[zbus(property)]
     fn connect(&self) -> zbus::Result<String>;
     /// down, connecting, configuring, up, faulty.

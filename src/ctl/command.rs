@@ -22,6 +22,7 @@ mod setup;
 mod show;
 mod status;
 mod top;
+mod wg;
 
 use std::ffi::OsString;
 
@@ -55,6 +56,8 @@ pub(crate) enum Command {
     Top(top::Top),
     Invite(invite::Invite),
     Join(join::Join),
+    #[command(subcommand)]
+    Wg(wg::Wg),
     Doctor(doctor::Doctor),
     Logs(logs::Logs),
     /// Write a new private key to stdout
@@ -95,6 +98,7 @@ impl Command {
             Self::Top(verb) => verb.run(context),
             Self::Invite(verb) => verb.run(context),
             Self::Join(verb) => verb.run(context),
+            Self::Wg(verb) => verb.run(context),
             Self::Doctor(verb) => verb.run(context),
             Self::Logs(verb) => verb.run(context),
             Self::GenKey(Nothing {}) => Ok(genkey::run().map(|()| Exit::Success)?),

@@ -106,6 +106,18 @@ impl Conf {
         self.interface("MeshtasticConnect").into_iter().chain(links).map(str::to_owned).collect()
     }
 
+    /// The port of the first udp link, if there is one: 0 where the kernel chooses.
+    pub(crate) fn udp_port(&self) -> Option<u16> {
+        let port = |ports: &[&str]| ports.last().map_or(Some(51820), |port| port.parse().ok());
+        let own = self.interface("ListenPort");
+        if !own.is_empty() || !self.interface("FwMark").is_empty() {
+            return port(&own);
+        }
+        let links = self.sections("Link", "Type").into_iter().zip(self.sections("Link", "ListenPort"));
+        let is_udp = |kind: &[&str]| kind.last().is_some_and(|kind| kind.eq_ignore_ascii_case("udp"));
+        links.filter(|(kind, _)| is_udp(kind)).find_map(|(_, ports)| port(&ports))
+    }
+
     /// The text.
     pub(crate) fn text(&self) -> &str {
         &self.text
@@ -230,6 +242,15 @@ mod tests {
         assert_eq!(conf.interface("Address"), ["10.1.2.1/24", "fd42::1/64"]);
         assert_eq!(conf.radios(), ["tcp://a", "tcp://b"]);
         assert_eq!(conf.sections("Peer", "Name"), [["x"], ["y"]]);
+    }
+
+    #[test]
+    fn the_port_is_that_of_the_first_udp_link() {
+        let port = |text: &str| Conf { text: Zeroizing::new(text.to_owned()) }.udp_port();
+        assert_eq!(port(TEXT), None);
+        assert_eq!(port("[Interface]\nListenPort = 7\n[Link]\nType = udp\n"), Some(7));
+        assert_eq!(port("[Interface]\nFwMark = 1\n"), Some(51820));
+        assert_eq!(port("[Link]\nConnect = tcp://a\n[Link]\nType = UDP\nListenPort = 0\n"), Some(0));
     }
 
     #[test]

@@ -28,6 +28,7 @@ mod radios;
 mod render;
 mod runtime;
 mod systemd;
+mod wg_quick;
 
 use std::ffi::OsString;
 use std::process::ExitCode;

@@ -28,6 +28,8 @@ pub(crate) struct Ours {
     pub mtu: Option<u16>,
     /// The node numbers of our radios; only a running daemon knows them.
     pub radios: Vec<u32>,
+    /// The port of its first udp link, if it has one and the daemon tells; 0: another with each start.
+    pub udp_port: Option<u16>,
     /// Everybody else in it.
     pub peers: Vec<Known>,
 }
@@ -113,6 +115,9 @@ impl Ours {
             addresses: network.addresses.iter().filter_map(|address| address.parse().ok()).collect(),
             mtu: Some(network.mtu),
             radios: network.links.iter().filter_map(|link| radio(link.radio.radio.as_ref()?)).collect(),
+            udp_port: network.links.iter().find(|link| link.kind == "udp").map(|link| {
+                link.connect.rsplit_once(':').and_then(|(_, port)| port.parse().ok()).unwrap_or(0)
+            }),
             peers: network.peers.iter().map(peer).collect(),
         })
     }
@@ -136,6 +141,7 @@ impl Ours {
             addresses: conf.interface("Address").iter().filter_map(|address| address.parse().ok()).collect(),
             mtu: conf.interface("MTU").first().and_then(|mtu| mtu.parse().ok()),
             radios: Vec::new(),
+            udp_port: conf.udp_port(),
             peers,
             name,
         })
@@ -148,7 +154,10 @@ impl Ours {
 }
 
 /// The private key that a file holds or names.
-fn own_key(conf: &Conf, path: &Path) -> Result<PrivateKey, Error> {
+///
+/// # Errors
+/// If it does neither, or what it names cannot be read.
+pub(crate) fn own_key(conf: &Conf, path: &Path) -> Result<PrivateKey, Error> {
     let unknown = |why: &str| {
         Error::new(Exit::Failure, format!("cannot tell the public key of {}", path.display()))
             .because(why)

@@ -22,7 +22,7 @@ impl Backoff {
     }
 
     /// Returns the next wait: between half and the whole of what doubles.
-    pub fn next(&mut self) -> Duration {
+    pub fn next_wait(&mut self) -> Duration {
         let whole = self.next;
         self.next = (whole * 2).min(self.last);
         let half = whole / 2;
@@ -45,13 +45,13 @@ mod tests {
     #[test]
     fn waits_grow_to_the_last_never_together_and_start_over() {
         let (mut one, mut two) = (Backoff::new([1; 32], FIRST, LAST), Backoff::new([2; 32], FIRST, LAST));
-        let waits: Vec<_> = (0..10).map(|_| (one.next(), two.next())).collect();
+        let waits: Vec<_> = (0..10).map(|_| (one.next_wait(), two.next_wait())).collect();
         assert!(waits.iter().all(|(a, b)| a != b));
         for (n, (wait, _)) in (0..).zip(&waits) {
             let whole = (FIRST * 2_u32.pow(n)).min(LAST);
             assert!((whole / 2..=whole).contains(wait), "{wait:?} of {whole:?}");
         }
         one.reset();
-        assert!(one.next() <= FIRST);
+        assert!(one.next_wait() <= FIRST);
     }
 }

@@ -281,7 +281,7 @@ impl<L: Lookup> Task<L> {
             }
             Err(error) => error,
         };
-        let retry = Instant::now() + known.backoff.next();
+        let retry = Instant::now() + known.backoff.next_wait();
         known.due = Some(known.due.map_or(retry, |due| due.min(retry)));
         if std::mem::replace(&mut known.told, true) {
             debug!(%name, error = %failure, "cannot be resolved");

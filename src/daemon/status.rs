@@ -8,7 +8,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use meshnet_bus::describe::{Counters, Link, Network, Peer, PeerRadio, Radio, SCHEMA};
 use meshnet_proto::config::PeerMode;
 use meshnet_proto::event::{Drops, LinkSnapshot, PeerSnapshot, SessionState, Snapshot, Traffic};
-use meshnet_proto::link::{Class, LinkId};
+use meshnet_proto::link::{AddrKind, Class, LinkId};
 
 use crate::config;
 use crate::link::LinkStatus;
@@ -134,6 +134,19 @@ fn peer(
         received: counters(snapshot.received),
         waiting: snapshot.waiting.try_into().unwrap_or(u64::MAX),
         drops: drops(&snapshot.drops),
+        tier: Some(tier(snapshot).to_owned()),
+        // The core has one path to each peer, and nothing to choose from.
+        path_reason: None,
+        paths: Vec::new(),
+    }
+}
+
+/// How near a peer is, by what kind of link it is reached.
+fn tier(snapshot: &PeerSnapshot) -> &'static str {
+    match snapshot.endpoint.map(|(_, to)| to.kind()) {
+        None => "offline",
+        Some(AddrKind::Radio) => "radio",
+        Some(_) => "direct",
     }
 }
 

@@ -164,7 +164,11 @@ impl Invite {
 }
 
 /// Finds the network that is meant.
-async fn find(named: &OneNetwork, directory: Option<&Path>, context: &Context) -> Result<Ours, Error> {
+pub(crate) async fn find(
+    named: &OneNetwork,
+    directory: Option<&Path>,
+    context: &Context,
+) -> Result<Ours, Error> {
     let host = Host::look(directory).await;
     let name = match named.named(context) {
         Some(name) => name,
@@ -285,8 +289,8 @@ pub(crate) fn warn_untold(path: &Path, peer: &str, context: &Context) {
     ));
 }
 
-/// An address for whoever joins, in each of our networks that has room.
-fn free(ours: &Ours) -> Result<Vec<IpAddr>, Error> {
+/// An address for whoever is to join, in each of our networks that has room.
+pub(crate) fn free(ours: &Ours) -> Result<Vec<IpAddr>, Error> {
     let mut proposed = Vec::new();
     for network in &ours.addresses {
         if network.prefix_len() + 1 < network.max_prefix_len() {
@@ -323,7 +327,8 @@ fn free_in(network: &IpNet, ours: &Ours) -> Result<Option<IpAddr>, Error> {
     Ok(None)
 }
 
-fn is_taken(address: &IpAddr, ours: &Ours) -> bool {
+/// Whether somebody has the address, we included.
+pub(crate) fn is_taken(address: &IpAddr, ours: &Ours) -> bool {
     ours.addresses.iter().any(|own| own.addr() == *address)
         || ours.peers.iter().flat_map(|peer| &peer.allowed_ips).any(|prefix| prefix.contains(address))
 }
@@ -341,6 +346,7 @@ mod tests {
             addresses: parse(addresses),
             mtu: Some(180),
             radios: vec![7],
+            udp_port: None,
             peers: vec![Known {
                 key: "abcdefgh".to_owned(),
                 name: Some("cabin".to_owned()),

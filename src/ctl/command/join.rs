@@ -225,6 +225,7 @@ impl Join {
             addresses,
             mtu,
             radios: Vec::new(),
+            udp_port: None,
             peers: Vec::new(),
         })
     }

@@ -209,6 +209,7 @@ enum News {
         peer: String,
         public_key: String,
         path: String,
+        reason: Option<String>,
     },
     LinkUp {
         link: String,
@@ -231,9 +232,10 @@ impl News {
             "PeerUp" => peer().map(|(peer, public_key)| Self::PeerUp { peer, public_key }),
             "PeerDown" => peer().map(|(peer, public_key)| Self::PeerDown { peer, public_key }),
             "PathChanged" => {
-                let (_, public_key, peer, path) =
-                    body.deserialize::<(ObjectPath<'_>, String, String, String)>().ok()?;
-                Some(Self::PathChanged { peer, public_key, path })
+                let (_, public_key, peer, path, reason) =
+                    body.deserialize::<(ObjectPath<'_>, String, String, String, String)>().ok()?;
+                let reason = Some(reason).filter(|reason| !reason.is_empty());
+                Some(Self::PathChanged { peer, public_key, path, reason })
             }
             "LinkUp" => {
                 let (_, link) = body.deserialize::<(ObjectPath<'_>, String)>().ok()?;
@@ -278,11 +280,15 @@ impl News {
             Self::PeerDown { peer, public_key } => {
                 format!("peer {} is {}", called(peer, public_key), state("down"))
             }
-            Self::PathChanged { peer, public_key, path } if path.is_empty() => {
-                format!("peer {} has no path", called(peer, public_key))
-            }
-            Self::PathChanged { peer, public_key, path } => {
-                format!("peer {} is reached through {}", called(peer, public_key), clean(path))
+            Self::PathChanged { peer, public_key, path, reason } => {
+                let why = reason.as_deref().map(network::path_reason);
+                let why = why.map(|why| format!(" ({})", clean(why))).unwrap_or_default();
+                match path.as_str() {
+                    "" => format!("peer {} has no path{why}", called(peer, public_key)),
+                    path => {
+                        format!("peer {} is reached through {}{why}", called(peer, public_key), clean(path))
+                    }
+                }
             }
             Self::LinkUp { link } => format!("link {} is {}", clean(link), state("up")),
             Self::LinkDown { link, reason } if reason.is_empty() => {
@@ -337,6 +343,19 @@ mod tests {
     fn what_makes_no_sense_is_passed_over() {
         assert_eq!(watch().take(&signal(":1.7", "LinkUpside")), []);
         assert_eq!(watch().take(&signal(":1.7", "PathChanged")), []);
+    }
+
+    #[test]
+    fn a_path_that_changes_is_told_with_its_reason() {
+        let path = ObjectPath::try_from("/org/meshnet1/peers/07").unwrap();
+        let body = (path, "BwcHBw==", "cabin", "udp0 udp://192.0.2.7:51820", "cheaper");
+        let message = Message::signal(ROOT, NETWORK, "PathChanged").sender(":1.7").build(&body).unwrap();
+        let news = watch().take(&message);
+        let [(_, news)] = news.as_slice() else { panic!("{news:?}") };
+        assert_eq!(
+            anstream::adapter::strip_str(&news.line()).to_string(),
+            "peer cabin is reached through udp0 udp://192.0.2.7:51820 (its link costs less)"
+        );
     }
 
     #[test]

@@ -43,6 +43,8 @@ pub(crate) enum Peer {
 #[command(after_help = "Examples:
   meshctl peer add 'AgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgI=' \\
       --name cabin --allowed-ips 10.42.0.2/32 --endpoint '!d45b9db8'
+  meshctl peer add 'AwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwM=' \\
+      --allowed-ips 10.42.0.3/32 --endpoint vpn.example.org:51820
   meshctl genpsk | meshctl peer set cabin --preshared-key-file -")]
 pub(crate) struct Add {
     /// The peer's public key in base64, as "meshctl pubkey" writes it
@@ -101,15 +103,21 @@ pub(crate) struct Settings {
     /// Its addresses; several with commas, or several times
     #[arg(long, value_name = "PREFIX", value_delimiter = ',')]
     allowed_ips: Vec<String>,
-    /// The node ids of its radios, "!" and eight hexadecimal digits; several likewise
-    #[arg(long, value_name = "ID", value_delimiter = ',')]
+    /// Where it is: the node id of its radio, "!" and eight hexadecimal digits, or HOST:PORT for UDP; several likewise
+    #[arg(long, value_name = "WHERE", value_delimiter = ',')]
     endpoint: Vec<String>,
-    /// The public keys of its radios in base64, one for each endpoint
+    /// The public keys of its radios in base64, one for each endpoint that is a radio
     #[arg(long, value_name = "KEY", value_delimiter = ',')]
     radio_public_key: Vec<String>,
-    /// How keys are agreed
+    /// The session protocol; else what the endpoints suggest: pki with radios only, wireguard else
     #[arg(long, value_name = "MODE", ignore_case = true)]
     mode: Option<Mode>,
+    /// After how many seconds of silence something is sent by UDP, so that a NAT remembers us; 0 for never
+    #[arg(long, value_name = "SECONDS")]
+    persistent_keepalive: Option<u16>,
+    /// Whether bulk traffic may take its radio although it is reached by UDP too
+    #[arg(long, value_name = "YESNO", value_parser = yes_or_no)]
+    bulk_over_radio: Option<bool>,
     /// A file that holds the preshared key in base64; "-" is stdin
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     preshared_key_file: Option<PathBuf>,
@@ -118,13 +126,24 @@ pub(crate) struct Settings {
     volatile: bool,
 }
 
-/// How keys are agreed.
+/// The session protocol.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Mode {
-    /// By a handshake.
+    /// Keys are agreed by a handshake.
     Pki,
-    /// By nothing but the preshared key.
+    /// Nothing but the preshared key.
     Symmetric,
+    /// The WireGuard protocol, over UDP and by radio.
+    Wireguard,
+}
+
+/// What a configuration file takes for yes and no.
+fn yes_or_no(text: &str) -> Result<bool, String> {
+    match text.to_ascii_lowercase().as_str() {
+        "yes" | "true" | "on" => Ok(true),
+        "no" | "false" | "off" => Ok(false),
+        _ => Err("yes or no".to_owned()),
+    }
 }
 
 impl Peer {
@@ -146,8 +165,9 @@ impl Add {
                 .because(error)
                 .hint("the peer's owner finds it with \"meshctl show\"")
         })?;
-        if self.settings.allowed_ips.is_empty() || self.settings.endpoint.is_empty() {
-            return Err(Error::usage("a peer needs an address and an endpoint")
+        // Whether it needs an endpoint is for the daemon to say, who knows the links.
+        if self.settings.allowed_ips.is_empty() {
+            return Err(Error::usage("a peer needs an address")
                 .hint("--allowed-ips 10.42.0.2/32 --endpoint '!d45b9db8'"));
         }
         let settings = self.settings.read()?;
@@ -260,9 +280,12 @@ where
 impl Settings {
     /// Whether nothing is said.
     fn is_empty(&self) -> bool {
-        let Self { name, allowed_ips, endpoint, radio_public_key, mode, preshared_key_file, volatile } = self;
+        let Self { name, allowed_ips, endpoint, radio_public_key, mode, preshared_key_file, .. } = self;
+        let Self { persistent_keepalive, bulk_over_radio, volatile, .. } = self;
         name.is_none()
             && mode.is_none()
+            && persistent_keepalive.is_none()
+            && bulk_over_radio.is_none()
             && preshared_key_file.is_none()
             && !volatile
             && [allowed_ips, endpoint, radio_public_key].iter().all(|list| list.is_empty())
@@ -278,6 +301,8 @@ impl Settings {
             mode: self.mode.map(|mode| mode.as_str().to_owned()),
             preshared_key: self.preshared_key_file.as_deref().map(secret::pipe).transpose()?,
             radio_public_keys: some(self.radio_public_key),
+            persistent_keepalive: self.persistent_keepalive,
+            bulk_over_radio: self.bulk_over_radio,
             persist: self.volatile.then_some(false),
         })
     }
@@ -288,6 +313,7 @@ impl Mode {
         match self {
             Self::Pki => "PKI",
             Self::Symmetric => "SYMMETRIC",
+            Self::Wireguard => "WIREGUARD",
         }
     }
 }
@@ -301,8 +327,18 @@ struct Answer<'n> {
 }
 
 fn table(peers: &[describe::Peer]) -> String {
-    let mut table =
-        Table::new(["PEER", "STATE", "ALLOWED IPS", "PATH", "HEARD", "RTT", "RECEIVED", "SENT", "AIR"]);
+    let mut table = Table::new([
+        "PEER",
+        "STATE",
+        "TIER",
+        "ALLOWED IPS",
+        "PATH",
+        "HEARD",
+        "RTT",
+        "RECEIVED",
+        "SENT",
+        "AIR",
+    ]);
     for peer in peers {
         let path = match (&peer.endpoint, &peer.link) {
             (Some(endpoint), Some(link)) => format!("{link} {endpoint}"),
@@ -312,6 +348,8 @@ fn table(peers: &[describe::Peer]) -> String {
         table.row([
             Cell::new(network::peer_name(peer)).styled(style::STRONG),
             Cell::new(&peer.state).styled(network::state_style(&peer.state)),
+            Cell::new(peer.tier.as_deref().unwrap_or("-"))
+                .styled(network::tier_style(peer.tier.as_deref().unwrap_or_default())),
             Cell::new(peer.allowed_ips.join(", ")),
             Cell::new(path),
             Cell::new(peer.last_seen_seconds.map_or_else(|| "never".to_owned(), units::ago)),

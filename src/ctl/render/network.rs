@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use anstyle::Style;
-use meshnet_bus::describe::{Counters, Link, Network, Peer, PeerRadio};
+use meshnet_bus::describe::{Counters, Link, Network, Path, PathCounters, Peer, PeerRadio};
 
 use super::style::{self, paint};
 use super::{clean, units};
@@ -118,13 +118,18 @@ fn one_link(sheet: &mut Sheet, link: &Link, unix_time: u64) {
     {
         sheet.styled("last error", style::WARN, error);
     }
-    sheet.field("connected to", &link.connect);
-    radio(sheet, link, unix_time);
-    let mut air = units::airtime(link.airtime_used_ms, link.airtime_left_ms);
-    air.push_str(" this hour");
-    let spent = if link.airtime_left_ms == Some(0) { style::BAD } else { Style::new() };
-    sheet.styled("airtime", spent, air);
-    sheet.maybe("waiting for air", tally(&link.queued));
+    if link.kind == "udp" {
+        sheet.field("listens at", &link.connect);
+        sheet.maybe("waiting", tally(&link.queued));
+    } else {
+        sheet.field("connected to", &link.connect);
+        radio(sheet, link, unix_time);
+        let mut air = units::airtime(link.airtime_used_ms, link.airtime_left_ms);
+        air.push_str(" this hour");
+        let spent = if link.airtime_left_ms == Some(0) { style::BAD } else { Style::new() };
+        sheet.styled("airtime", spent, air);
+        sheet.maybe("waiting for air", tally(&link.queued));
+    }
     let mut traffic = format!("{} sent, {} received", units::count(link.sent, "datagram"), link.received);
     if link.refused > 0 {
         let _ = write!(traffic, ", {} refused", link.refused);
@@ -180,7 +185,7 @@ fn radio(sheet: &mut Sheet, link: &Link, unix_time: u64) {
 fn neighbour(peer: &PeerRadio, unix_time: u64) -> String {
     let mut words = vec![peer.radio.clone()];
     match peer.heard {
-        None => words.push("never heard".to_owned()),
+        None => words.push("never heard from".to_owned()),
         Some(heard) => {
             words.push(units::ago(unix_time.saturating_sub(heard)));
             words.extend(peer.hops.map(|hops| match hops {
@@ -202,9 +207,17 @@ fn one_peer(sheet: &mut Sheet, peer: &Peer) {
     sheet.field("public key", &peer.public_key);
     sheet.maybe("allowed ips", listed(&peer.allowed_ips));
     sheet.maybe("endpoints", listed(&peer.endpoints));
+    if let Some(tier) = &peer.tier {
+        sheet.styled("tier", tier_style(tier), tier);
+    }
     if let Some(endpoint) = &peer.endpoint {
         let link = peer.link.as_deref().map(|link| format!(" through {link}")).unwrap_or_default();
-        sheet.field("path", format!("{endpoint}{link}"));
+        let why =
+            peer.path_reason.as_deref().map(|why| format!(" ({})", path_reason(why))).unwrap_or_default();
+        sheet.field("path", format!("{endpoint}{link}{why}"));
+    }
+    for path in &peer.paths {
+        sheet.field(if path.current { "in use" } else { "also known" }, way(path));
     }
     match peer.last_handshake_seconds {
         Some(seconds) => sheet.field("latest handshake", units::ago(seconds)),
@@ -241,9 +254,62 @@ fn one_peer(sheet: &mut Sheet, peer: &Peer) {
     sheet.maybe("mode", (peer.mode != "PKI").then_some(&peer.mode));
 }
 
+/// A way to a peer: what it is, how it is, what it has cost.
+fn way(path: &Path) -> String {
+    let mut words = vec![format!("{} through {}", path.endpoint, path.link)];
+    words.extend([&path.tier, &path.state].into_iter().filter(|word| !word.is_empty()).cloned());
+    words.extend(path.origin.clone());
+    words.push(
+        path.last_heard_seconds.map_or_else(
+            || "never heard".to_owned(),
+            |seconds| format!("last heard {}", units::ago(seconds)),
+        ),
+    );
+    words.extend(span_of(path.rtt_ms).map(|rtt| format!("round trip {rtt}")));
+    words.extend(path.loss.map(|loss| format!("{:.0} % lost", loss * 100.0)));
+    let PathCounters { datagrams, bytes, airtime_ms } = path.sent;
+    let air = match airtime_ms {
+        0 => String::new(),
+        air => format!(", {} of air", units::span_ms(air)),
+    };
+    let (sent, datagrams) = (units::bytes(bytes), units::count(datagrams, "datagram"));
+    format!("{}; {sent} sent ({datagrams}{air})", words.join(", "))
+}
+
+/// The style of how near a peer is.
+pub(crate) fn tier_style(tier: &str) -> Style {
+    match tier {
+        "direct" => style::GOOD,
+        "radio" | "relayed" => style::WARN,
+        _ => style::FAINT,
+    }
+}
+
+/// Why a path is the one in use, as people say it.
+pub(crate) fn path_reason(reason: &str) -> &str {
+    match reason {
+        "no-path" => "no link reaches it",
+        "untried" => "nothing came this way yet",
+        "proven" => "it answered, and is better in kind",
+        "cheaper" => "its link costs less",
+        "faster" => "it is faster",
+        "silent" => "the one before fell silent",
+        "unanswered" => "the one before did not answer",
+        "link-down" => "the link before went down",
+        "removed" => "the one before was removed",
+        "roamed" => "the peer moved there",
+        "heard" => "the peer speaks from there",
+        other => other,
+    }
+}
+
 /// The smoothed round trip time; something that is no time is none.
 pub(crate) fn round_trip(peer: &Peer) -> Option<String> {
-    let time = Duration::try_from_secs_f64(peer.rtt_ms? / 1000.0).ok()?;
+    span_of(peer.rtt_ms)
+}
+
+fn span_of(milliseconds: Option<f64>) -> Option<String> {
+    let time = Duration::try_from_secs_f64(milliseconds? / 1000.0).ok()?;
     Some(units::span(time))
 }
 

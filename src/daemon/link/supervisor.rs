@@ -47,7 +47,7 @@ pub(super) async fn run(name: String, spec: RadioSpec, seed: [u8; 32], ports: Po
         let mut told = None;
         while let Ok(error) = connect(&spec, &mut driver, &mut backoff, &mut told).await {
             driver.set_state("down", Some(&error));
-            let wait = backoff.next().max(driver.reconnect_wait());
+            let wait = backoff.next_wait().max(driver.reconnect_wait());
             debug!(seconds = wait.as_secs_f32(), "waiting before the next try");
             if driver.refuse_while(sleep(wait)).await.is_err() {
                 break;

@@ -47,13 +47,14 @@ impl Link {
         self.name.clone()
     }
 
-    /// What carries it: meshtastic.
+    /// What carries it: meshtastic, udp.
     #[zbus(property(emits_changed_signal = "const"))]
     async fn kind(&self) -> Result<String, Error> {
         self.read(|link| link.kind.clone()).await
     }
 
-    /// Where the carrier is, as configured: tcp://192.0.2.7:4403, serial:///dev/ttyUSB0.
+    /// Where the carrier is, as configured: tcp://192.0.2.7:4403, serial:///dev/ttyUSB0; where a udp link listens:
+    /// udp://*:51820.
     #[zbus(property)]
     async fn connect(&self) -> Result<String, Error> {
         self.read(|link| link.connect.clone()).await

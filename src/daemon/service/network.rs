@@ -44,10 +44,13 @@ impl Network {
     /// Adds a peer and returns its object.
     ///
     /// public_key is 32 bytes in base64. The keys of settings: Name s (1 to 32 letters, digits, hyphens, underscores, dots; empty
-    /// for none), AllowedIPs as (prefixes as 10.42.0.2/32, at most 64), Endpoints as (node ids as !d45b9db8, at most 16),
-    /// Mode s (PKI, also if missing, or SYMMETRIC), PresharedKey h (a file descriptor to read one line from, base64; a pipe
-    /// or a memfd), RadioPublicKeys as (base64, one for each endpoint, or none), Persist b (whether the peer outlives the
-    /// daemon; also if missing). AllowedIPs and Endpoints are needed. No other key is known.
+    /// for none), AllowedIPs as (prefixes as 10.42.0.2/32, at most 64), Endpoints as (node ids as !d45b9db8, and for the mode
+    /// WIREGUARD also HOST:PORT or udp://HOST:PORT; at most 16), Mode s (PKI, SYMMETRIC, WIREGUARD; if missing, PKI for a peer
+    /// with radios only, else WIREGUARD), PresharedKey h (a file descriptor to read one line from, base64; a pipe or a memfd),
+    /// RadioPublicKeys as (base64, one for each endpoint that is a radio, or none), PersistentKeepalive q (seconds; 0 for
+    /// never), BulkOverRadio b (whether bulk traffic may take the radio of a peer that is reached by UDP too), Persist b
+    /// (whether the peer outlives the daemon; also if missing). AllowedIPs are needed, and Endpoints but for a peer of the mode
+    /// WIREGUARD that comes to us by UDP. No other key is known.
     ///
     /// Asks polkit for org.meshnet1.configure. Errors: NotAuthorized, InvalidArgs, PeerExists, NotSupported, Busy, Failed.
     #[zbus(out_args("peer"))]
@@ -59,9 +62,8 @@ impl Network {
     ) -> Result<OwnedObjectPath, Error> {
         let _permit = self.core.admit(&header, ACTION_CONFIGURE).await?;
         let key = arguments::public_key(&public_key)?;
-        if settings.allowed_ips.is_none() || settings.endpoints.is_none() {
-            let what = "a peer that is added needs AllowedIPs and Endpoints".to_owned();
-            return Err(Error::InvalidArgs(what));
+        if settings.allowed_ips.is_none() {
+            return Err(Error::InvalidArgs("a peer that is added needs AllowedIPs".to_owned()));
         }
         let change = arguments::peer_change(settings).await?;
         self.core.handle().order(|reply| Command::AddPeer(key, change, reply)).await?;
@@ -219,7 +221,7 @@ impl Network {
         name: &str,
     ) -> zbus::Result<()>;
 
-    /// A peer is reached another way: path is as its CurrentPath.
+    /// A peer is reached another way: path is as its CurrentPath, reason as its PathReason.
     #[zbus(signal)]
     pub async fn path_changed(
         emitter: &SignalEmitter<'_>,
@@ -227,6 +229,7 @@ impl Network {
         public_key: &str,
         name: &str,
         path: &str,
+        reason: &str,
     ) -> zbus::Result<()>;
 
     /// A link works.

@@ -1,6 +1,6 @@
 //! A peer's object.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use meshnet_bus::Error;
@@ -9,6 +9,7 @@ use meshnet_bus::names::ACTION_TRANSMIT;
 use meshnet_bus::settings::Pong;
 use meshnet_proto::key::PublicKey;
 use zbus::message::Header;
+use zbus::wire::{OwnedVariant, Variant};
 
 use super::arguments;
 use super::core::Core;
@@ -26,7 +27,7 @@ pub struct Peer {
 impl Peer {
     /// The properties whose changes are told.
     pub const SIGNALLED: &[&str] =
-        &["AllowedIPs", "CurrentPath", "Endpoints", "Mode", "Name", "Origin", "State"];
+        &["AllowedIPs", "CurrentPath", "Endpoints", "Mode", "Name", "Origin", "PathReason", "State", "Tier"];
 
     /// The object of the peer with this key.
     #[must_use]
@@ -90,7 +91,7 @@ impl Peer {
         self.read(|peer| peer.name.clone().unwrap_or_default()).await
     }
 
-    /// Where the peer is, as configured: node ids as !d45b9db8.
+    /// Where the peer is, as configured: node ids as !d45b9db8, addresses and names as udp://HOST:PORT; none if it comes to us.
     #[zbus(property)]
     async fn endpoints(&self) -> Result<Vec<String>, Error> {
         self.read(|peer| peer.endpoints.clone()).await
@@ -102,7 +103,7 @@ impl Peer {
         self.read(|peer| peer.allowed_ips.clone()).await
     }
 
-    /// The session protocol: PKI, SYMMETRIC.
+    /// The session protocol: PKI, SYMMETRIC, WIREGUARD.
     #[zbus(property)]
     async fn mode(&self) -> Result<String, Error> {
         self.read(|peer| peer.mode.clone()).await
@@ -124,6 +125,30 @@ impl Peer {
     #[zbus(property)]
     async fn current_path(&self) -> Result<String, Error> {
         self.read(path_of).await
+    }
+
+    /// Why CurrentPath is the one that is used, as a word; empty if there is none, or nothing to choose from. docs/status.md has
+    /// the words.
+    #[zbus(property)]
+    async fn path_reason(&self) -> Result<String, Error> {
+        self.read(|peer| peer.path_reason.clone().unwrap_or_default()).await
+    }
+
+    /// How near the peer is: offline (no way to it), radio, relayed (by UDP through somebody), direct (by UDP).
+    #[zbus(property)]
+    async fn tier(&self) -> Result<String, Error> {
+        self.read(|peer| peer.tier.clone().unwrap_or_default()).await
+    }
+
+    /// Every way to the peer, the one in use first, each with what is known of: Link s, Endpoint s, Tier s, State s, Current b
+    /// (whether it is in use), Origin s (how it came to be known), LastHeard t (seconds since 1970), Rtt t (microseconds), Loss
+    /// d (0 to 1), DatagramsSent t, BytesSent t, AirtimeSent t (milliseconds). docs/status.md has the words.
+    #[zbus(property(emits_changed_signal = "false"))]
+    async fn paths(&self) -> Result<Vec<HashMap<String, OwnedVariant>>, Error> {
+        let all = |network: &describe::Network, peer: &describe::Peer| {
+            peer.paths.iter().map(|path| known(path, network.unix_time)).collect()
+        };
+        self.read_with(all).await?
     }
 
     /// When a handshake last completed, in seconds since 1970; 0 for never.
@@ -191,6 +216,30 @@ impl Peer {
     async fn drops(&self) -> Result<BTreeMap<String, u64>, Error> {
         self.read(|peer| peer.drops.clone()).await
     }
+}
+
+/// A path as a dictionary of what is known of it.
+fn known(path: &describe::Path, unix_time: u64) -> Result<HashMap<String, OwnedVariant>, Error> {
+    let text = |text: &str| Some(Variant::from(text.to_owned()));
+    let known = [
+        ("Link", text(&path.link)),
+        ("Endpoint", text(&path.endpoint)),
+        ("Tier", text(&path.tier)),
+        ("State", text(&path.state)),
+        ("Current", Some(Variant::from(path.current))),
+        ("Origin", path.origin.as_deref().and_then(text)),
+        ("LastHeard", path.last_heard_seconds.map(|ago| Variant::from(unix_time.saturating_sub(ago)))),
+        ("Rtt", path.rtt_ms.map(|rtt| Variant::from(microseconds(rtt)))),
+        ("Loss", path.loss.map(Variant::from)),
+        ("DatagramsSent", Some(Variant::from(path.sent.datagrams))),
+        ("BytesSent", Some(Variant::from(path.sent.bytes))),
+        ("AirtimeSent", Some(Variant::from(path.sent.airtime_ms))),
+    ];
+    let known = known.into_iter().filter_map(|(key, value)| value.map(|value| (key, value)));
+    known
+        .map(|(key, value)| Ok((key.to_owned(), OwnedVariant::try_from(value)?)))
+        .collect::<zbus::Result<_>>()
+        .map_err(Error::ZBus)
 }
 
 /// Whole microseconds; what no round trip takes (below zero, endless, not a number) is unknown.

@@ -244,7 +244,8 @@ async fn signal(
                 Change::PeerDown(_) => emitter.peer_down(path.as_ref(), &text, name).await,
                 _ => {
                     let way = peer.map(path_of).unwrap_or_default();
-                    emitter.path_changed(path.as_ref(), &text, name, &way).await
+                    let reason = peer.and_then(|peer| peer.path_reason.as_deref()).unwrap_or_default();
+                    emitter.path_changed(path.as_ref(), &text, name, &way, reason).await
                 }
             }
         }

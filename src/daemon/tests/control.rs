@@ -17,7 +17,7 @@ use meshnet_proto::link::LinkAddr;
 use meshnet_system::namespace::Namespace;
 use meshnet_system::radiosim::{AirSpec, Port, Radiosim};
 use meshnet_system::story;
-use meshnetd::config::Source;
+use meshnetd::config::{Endpoint, Source};
 use meshnetd::control::{self, Change, Command, Handle, PeerChange};
 use meshnetd::instance::{self, Parts};
 use meshnetd::netlink::{self, Settings, Ways};
@@ -120,7 +120,7 @@ fn bob() -> PeerChange {
     PeerChange {
         name: Some("bob".to_owned()),
         allowed_ips: Some(vec!["10.88.0.0/24".parse().expect("a prefix")]),
-        endpoints: Some(vec![LinkAddr::radio(0xb0b)]),
+        endpoints: Some(vec![Endpoint::Address(LinkAddr::radio(0xb0b))]),
         mode: Some(PeerMode::Symmetric),
         preshared_key: Some(PresharedKey::from_bytes([7; 32])),
         persist: Some(true),

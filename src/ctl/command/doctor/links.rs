@@ -70,6 +70,16 @@ async fn is_stopped(patient: &Patient<'_>, bus: Option<&Bus>) -> bool {
 /// A link of a running network.
 fn running(link: &Link, findings: &mut Findings) {
     let at = format!("{} ({})", link.name, link.connect);
+    if link.kind == "udp" {
+        if link.up {
+            findings.ok("udp", format!("{at} is up"));
+        } else {
+            let why = link.fault.as_ref().or(link.last_error.as_ref()).unwrap_or(&link.state);
+            let mend = "is the port another program's? \"ss -lunp\" says whose; is the address this host's?";
+            findings.fail("udp", format!("{at} is not up: {why}"), mend);
+        }
+        return;
+    }
     if let Some(fault) = &link.fault {
         let mend = if link.radio.region.as_deref() == Some("UNSET") {
             "meshtastic --set lora.region EU_868, or that of your country"

@@ -114,6 +114,7 @@ impl View<'_> {
         let widths = [
             Constraint::Length(16),
             Constraint::Length(11),
+            Constraint::Length(7),
             Constraint::Length(20),
             Constraint::Length(14),
             Constraint::Length(9),
@@ -126,6 +127,8 @@ impl View<'_> {
         let rows = peers.iter().map(|peer| {
             let path = peer.endpoint.as_ref().map(|endpoint| {
                 let link = peer.link.as_deref().unwrap_or_default();
+                // An address is told from a radio's node id without it.
+                let endpoint = endpoint.strip_prefix("udp://").unwrap_or(endpoint);
                 owned(format!("{link} {endpoint}").trim())
             });
             let heard = peer.last_seen_seconds.map_or_else(|| "never".to_owned(), short_ago);
@@ -133,6 +136,10 @@ impl View<'_> {
             Row::new([
                 Cell::new(peer_name(peer)),
                 Cell::new(Span::styled(owned(&peer.state), self.state(&peer.state))),
+                Cell::new(Span::styled(
+                    peer.tier.as_deref().map_or_else(dash, owned),
+                    self.tier(peer.tier.as_deref().unwrap_or_default()),
+                )),
                 Cell::new(path.unwrap_or_else(dash)),
                 Cell::new(heard),
                 Cell::new(Line::from(round_trip(peer).unwrap_or_else(dash)).right_aligned()),
@@ -145,8 +152,18 @@ impl View<'_> {
                 )),
             ])
         });
-        let head =
-            ["PEER", "STATE", "PATH", "HEARD", "      RTT", " LOSS", "  RECEIVED", "      SENT", "AIR TAKEN"];
+        let head = [
+            "PEER",
+            "STATE",
+            "TIER",
+            "PATH",
+            "HEARD",
+            "      RTT",
+            " LOSS",
+            "  RECEIVED",
+            "      SENT",
+            "AIR TAKEN",
+        ];
         let table = Table::new(rows, widths).header(Row::new(head).style(self.faint())).column_spacing(1);
         let mut state = TableState::new().with_offset(self.first_peer.min(peers.len().saturating_sub(1)));
         frame.render_stateful_widget(table, area, &mut state);
@@ -158,6 +175,14 @@ impl View<'_> {
 
     fn faint(&self) -> Style {
         Style::new().add_modifier(Modifier::DIM)
+    }
+
+    fn tier(&self, tier: &str) -> Style {
+        match tier {
+            "direct" => self.color(Color::Green),
+            "radio" | "relayed" => self.color(Color::Yellow),
+            _ => self.faint(),
+        }
     }
 
     fn state(&self, state: &str) -> Style {
@@ -251,9 +276,9 @@ mod tests {
             "LINK         STATE       RADIO      AIR THIS HOUR        BUSY  QUEUED AIR TAKEN",
             "radio0       up          !d45b9db8  4.2 s of 36 s        13 %       2                                                ▄▁█",
             "",
-            "PEER             STATE       PATH                 HEARD                RTT  LOSS   RECEIVED       SENT AIR TAKEN",
-            "cabin            established radio0 !a1b2c3d4     3 min ago          1.8 s   3 %       84 B    3.4 KiB               ▄▁█",
-            "AwMDAwMDAwMD…    idle        -                    never                  -     -        0 B        0 B",
+            "PEER             STATE       TIER    PATH                 HEARD                RTT  LOSS   RECEIVED       SENT AIR TAKEN",
+            "cabin            established radio   radio0 !a1b2c3d4     3 min ago          1.8 s   3 %       84 B    3.4 KiB       ▄▁█",
+            "AwMDAwMDAwMD…    idle        -       -                    never                  -     -        0 B        0 B",
             "",
         ];
         assert_eq!(screen(&view, 120, 10), expected);

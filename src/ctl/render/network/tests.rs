@@ -38,6 +38,7 @@ pub(crate) fn example() -> Network {
         sent: Counters { packets: 40, bytes: 3_500, datagrams: 42, airtime_ms: 4_200 },
         received: Counters { packets: 1, bytes: 84, datagrams: 3, airtime_ms: 980 },
         drops: counts(&[("queue-full", 2), ("no-route", 11)]),
+        tier: Some("radio".to_owned()),
         ..Peer::default()
     };
     let hut = Peer {
@@ -117,6 +118,7 @@ peer: cabin (established)
   public key: AgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgI=
   allowed ips: 10.42.0.2/32
   endpoints: !a1b2c3d4
+  tier: radio
   path: !a1b2c3d4 through radio0
   latest handshake: 2 hours ago
   last heard: 3 minutes ago
@@ -135,6 +137,51 @@ peer: AwMDAwMDAwMD… (idle)
   mode: SYMMETRIC
 ";
     assert_eq!(plain(&show(&example())), expected);
+}
+
+#[test]
+fn each_way_to_a_peer_is_shown_with_why_and_what_it_has_cost() {
+    let mut network = example();
+    network.links.push(Link {
+        name: "udp0".to_owned(),
+        kind: "udp".to_owned(),
+        connect: "udp://*:51820".to_owned(),
+        state: "up".to_owned(),
+        ..Link::default()
+    });
+    let cabin = &mut network.peers[0];
+    cabin.tier = Some("direct".to_owned());
+    cabin.path_reason = Some("cheaper".to_owned());
+    (cabin.endpoint, cabin.link) = (Some("udp://192.0.2.7:51820".to_owned()), Some("udp0".to_owned()));
+    let path = |link: &str, endpoint: &str, tier: &str| Path {
+        link: link.to_owned(),
+        endpoint: endpoint.to_owned(),
+        tier: tier.to_owned(),
+        state: "proven".to_owned(),
+        ..Path::default()
+    };
+    let direct = Path {
+        current: true,
+        origin: Some("announced".to_owned()),
+        last_heard_seconds: Some(1),
+        rtt_ms: Some(12.0),
+        loss: Some(0.0),
+        sent: PathCounters { datagrams: 1, bytes: 148, airtime_ms: 0 },
+        ..path("udp0", "udp://192.0.2.7:51820", "direct")
+    };
+    let sent = PathCounters { datagrams: 42, bytes: 3_500, airtime_ms: 4_200 };
+    cabin.paths = vec![direct, Path { sent, ..path("radio0", "!a1b2c3d4", "radio") }];
+    let text = plain(&show(&network));
+    for line in [
+        "link: udp0 (up)\n  listens at: udp://*:51820\n  traffic: 0 datagrams sent, 0 received\n",
+        "  tier: direct\n  path: udp://192.0.2.7:51820 through udp0 (its link costs less)\n",
+        "  in use: udp://192.0.2.7:51820 through udp0, direct, proven, announced, last heard 1 second ago, round trip \
+         12 ms, 0 % lost; 148 B sent (1 datagram)\n",
+        "  also known: !a1b2c3d4 through radio0, radio, proven, never heard from; 3.4 KiB sent (42 datagrams, 4.2 s of \
+         air)\n",
+    ] {
+        assert!(text.contains(line), "{line}\nis not in\n{text}");
+    }
 }
 
 #[test]

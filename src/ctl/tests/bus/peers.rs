@@ -1,7 +1,9 @@
 //! What is done to peers.
 
 use meshnet_bus::Error;
+use meshnet_bus::describe::Link;
 use meshnet_bus::settings::Pong;
+use meshnetd::control::Change;
 
 use crate::world::{Bus, Daemon, key};
 
@@ -31,6 +33,36 @@ async fn a_peer_is_added_changed_listed_and_removed() {
     let done = bus.meshctl(&["peer", "remove", &hut[..8]]).await;
     assert_eq!(done.code, 0, "{done:?}");
     assert_eq!(daemon.table.lock().unwrap().network.peers.len(), 1);
+}
+
+#[tokio::test]
+async fn a_phone_is_added_by_the_daemon_and_its_file_goes_to_who_asked() {
+    let bus = Bus::start();
+    let daemon = Daemon::start(&bus, "mesh0").await;
+    let words = ["wg", "phone", "anna", "--endpoint", "vpn.example.org", "--psk", "--no-qr"];
+    let refused = bus.meshctl(&words).await;
+    assert!(refused.code == 1 && refused.stderr.contains("no udp link"), "{refused:?}");
+    let udp0 = Link {
+        name: "udp0".to_owned(),
+        kind: "udp".to_owned(),
+        connect: "udp://*:51820".to_owned(),
+        ..Link::default()
+    };
+    daemon.change(|network| network.links.push(udp0), vec![Change::Network]).await;
+    let done = bus.meshctl(&words).await;
+    assert_eq!(done.code, 0, "{done:?}");
+    let value =
+        |key: &str| done.stdout.lines().find_map(|line| line.strip_prefix(&format!("{key} = "))).unwrap();
+    assert_eq!(
+        (value("Endpoint"), value("PublicKey")),
+        ("vpn.example.org:51820", key(1).to_string().as_str())
+    );
+    let private: meshnet_proto::key::PrivateKey = value("PrivateKey").parse().unwrap();
+    let table = daemon.table.lock().unwrap();
+    let anna = table.network.peers.last().unwrap();
+    assert_eq!((anna.name.as_deref(), &anna.public_key), (Some("anna"), &private.public().to_string()));
+    assert_eq!(anna.allowed_ips, [value("Address")]);
+    assert_eq!(table.keys, [value("PresharedKey")]);
 }
 
 #[tokio::test]

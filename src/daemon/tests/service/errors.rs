@@ -54,8 +54,9 @@ async fn the_core_never_sees_what_makes_no_sense() {
     };
     let bad = [
         PeerSettings { allowed_ips: None, ..fine() },
-        PeerSettings { endpoints: None, ..fine() },
-        PeerSettings { endpoints: texts(0, ""), ..fine() },
+        PeerSettings { endpoints: texts(1, "cabin.example"), ..fine() },
+        PeerSettings { endpoints: texts(1, "cabin.example:0"), ..fine() },
+        PeerSettings { endpoints: texts(2, "192.0.2.7:51820"), ..fine() },
         PeerSettings { endpoints: texts(MAX_ENDPOINTS + 1, "!00000003"), ..fine() },
         PeerSettings { endpoints: texts(1, "00000003"), ..fine() },
         PeerSettings { endpoints: texts(2, "!00000003"), ..fine() },

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use meshnet_bus::Error;
-use meshnet_bus::describe::{Counters, Link, Network, Peer, PeerRadio, Radio, SCHEMA};
+use meshnet_bus::describe::{Counters, Link, Network, Path, PathCounters, Peer, PeerRadio, Radio, SCHEMA};
 use meshnet_bus::settings::Pong;
 use meshnetd::control::{self, Change, Command, Control, Handle, Reply};
 use tokio::sync::{mpsc, oneshot};
@@ -140,6 +140,25 @@ pub(crate) fn peer(number: u8) -> Peer {
         received,
         waiting: 0,
         drops: BTreeMap::from([("replayed".to_owned(), 1)]),
+        tier: Some("radio".to_owned()),
+        path_reason: Some("proven".to_owned()),
+        paths: vec![path()],
+    }
+}
+
+/// The path of [`peer`].
+pub(crate) fn path() -> Path {
+    Path {
+        link: "radio0".to_owned(),
+        endpoint: "!d45b9db8".to_owned(),
+        tier: "radio".to_owned(),
+        state: "proven".to_owned(),
+        current: true,
+        origin: Some("configured".to_owned()),
+        last_heard_seconds: Some(10),
+        rtt_ms: Some(1500.5),
+        loss: None,
+        sent: PathCounters { datagrams: 12, bytes: 1400, airtime_ms: 5000 },
     }
 }
 

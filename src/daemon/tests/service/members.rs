@@ -62,6 +62,15 @@ async fn a_peer_says_how_it_is_and_answers_pings() {
     assert_eq!(proxy.origin().await.unwrap(), "config");
     assert_eq!(proxy.state().await.unwrap(), "established");
     assert_eq!(proxy.current_path().await.unwrap(), "radio0 !d45b9db8");
+    assert_eq!(proxy.path_reason().await.unwrap(), "proven");
+    assert_eq!(proxy.tier().await.unwrap(), "radio");
+    let paths = proxy.paths().await.unwrap();
+    let [path] = paths.as_slice() else { panic!("{paths:?}") };
+    let number = |key: &str| u64::try_from(&path[key]).unwrap();
+    assert_eq!(<&str>::try_from(&path["Endpoint"]).unwrap(), "!d45b9db8");
+    assert_eq!((number("LastHeard"), number("Rtt")), (1_000_000 - 10, 1_500_500));
+    assert_eq!((number("BytesSent"), number("AirtimeSent")), (1400, 5000));
+    assert!(bool::try_from(&path["Current"]).unwrap() && !path.contains_key("Loss"), "{path:?}");
     assert_eq!(proxy.last_handshake().await.unwrap(), 1_000_000 - 100);
     assert_eq!(proxy.last_seen().await.unwrap(), 0);
     assert_eq!(proxy.rtt().await.unwrap(), 1_500_500);
@@ -133,6 +142,22 @@ async fn orders_reach_the_core_as_values() {
     let orders = fake.orders();
     assert!(orders[0].starts_with(&format!("add {} ", key(3))), "{orders:?}");
     assert!(orders[0].contains("[10.42.0.3/32]") && orders[0].contains("persist: None"), "{orders:?}");
+
+    let places = ["!00000004", "CABIN.example:51820", "[2001:db8::7]:5"].map(str::to_owned).to_vec();
+    let several = PeerSettings {
+        endpoints: Some(places),
+        mode: Some("WIREGUARD".to_owned()),
+        persistent_keepalive: Some(25),
+        bulk_over_radio: Some(true),
+        ..settings()
+    };
+    proxy.add_peer(&key(4).to_string(), several).await.unwrap();
+    let orders = fake.orders();
+    for part in
+        ["host: \"cabin.example\", port: 51820", "udp://[2001:db8::7]:5", "Some(Some(25))", "Wireguard"]
+    {
+        assert!(orders[0].contains(part), "{part}: {orders:?}");
+    }
 
     let change = PeerSettings { name: Some(String::new()), persist: Some(false), ..PeerSettings::default() };
     proxy.set_peer(&key(3).to_string(), change).await.unwrap();

@@ -71,6 +71,7 @@ async fn events_are_signals_that_agree_with_the_properties() {
     let edit = |network: &mut meshnet_bus::describe::Network| {
         network.peers[0].state = "idle".to_owned();
         network.peers[0].endpoint = Some("!00000009".to_owned());
+        network.peers[0].path_reason = Some("silent".to_owned());
         network.links[0].fault = Some("the radio has no region".to_owned());
     };
     let news = vec![
@@ -90,7 +91,8 @@ async fn events_are_signals_that_agree_with_the_properties() {
     let signal = down.next().await.unwrap();
     assert_eq!(signal.args().unwrap().public_key, key(2).to_string());
     let signal = path.next().await.unwrap();
-    assert_eq!(signal.args().unwrap().path, "radio0 !00000009");
+    let args = signal.args().unwrap();
+    assert_eq!((args.path, args.reason), ("radio0 !00000009", "silent"));
     let signal = link_up.next().await.unwrap();
     assert_eq!(signal.args().unwrap().link, link_path("radio0").as_ref());
     let signal = link_down.next().await.unwrap();
