@@ -13,6 +13,7 @@ mod serial;
 mod status;
 mod stream;
 mod supervisor;
+pub mod udp;
 
 use meshnet_proto::link::{LinkAddr, LinkEvent, LinkId, Transmit};
 pub use meshnet_proto::meshtastic::client::Contact;

@@ -42,6 +42,8 @@ fn seal_with_kept_key(bencher: Bencher, len: usize) {
     bencher.counter(BytesCount::new(len)).bench_local(|| {
         counter += 1;
         let nonce = Nonce::assume_unique_for_key(nonce(counter));
-        black_box(&key).seal_in_place_separate_tag(nonce, Aad::empty(), &mut buffer).map(|tag| tag.as_ref()[0])
+        black_box(&key)
+            .seal_in_place_separate_tag(nonce, Aad::empty(), &mut buffer)
+            .map(|tag| tag.as_ref()[0])
     });
 }
