@@ -24,7 +24,9 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, bail};
 use meshnet_proto::Node;
+use meshnet_proto::frame::ETHERNET_HEADER;
 use meshnet_proto::key::{PrivateKey, PublicKey};
+use meshnet_proto::offload::{Offload, Segmenter};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 use tracing::{debug, error, info, trace, warn};
@@ -242,9 +244,22 @@ impl Instance {
     fn handle_frames(&mut self) -> anyhow::Result<()> {
         for _ in 0..BATCH {
             match self.tap.read() {
-                Ok(Some(frame)) => {
+                Ok(Some((frame, offload))) if offload == Offload::default() => {
                     trace!(bytes = frame.len(), "frame from the kernel");
                     self.node.handle_device(frame, Instant::now());
+                }
+                Ok(Some((frame, offload))) => {
+                    trace!(bytes = frame.len(), ?offload, "frame from the kernel");
+                    let Ok(mut packets) = Segmenter::new(frame, offload, usize::from(u16::MAX)) else {
+                        debug!(bytes = frame.len(), ?offload, "the kernel's frame makes no sense");
+                        continue;
+                    };
+                    let mut single = frame[..ETHERNET_HEADER].to_vec();
+                    while packets.remaining() > 0 {
+                        single.resize(ETHERNET_HEADER + packets.next_len(), 0);
+                        packets.write(&mut single[ETHERNET_HEADER..]);
+                        self.node.handle_device(&single, Instant::now());
+                    }
                 }
                 Ok(None) => break,
                 // One that is down only has no frames; this one is removed.
@@ -288,7 +303,7 @@ impl Instance {
         let mut count = 0;
         while let Some(frame) = self.node.poll_device() {
             trace!(bytes = frame.bytes.len(), "frame to the kernel");
-            if let Err(error) = self.tap.write(frame.bytes)
+            if let Err(error) = self.tap.write(frame.bytes, frame.offload)
                 && self.tap_is_up
             {
                 debug!(%error, "the kernel did not take a frame");

@@ -13,6 +13,7 @@ mod serial;
 mod status;
 mod stream;
 mod supervisor;
+pub mod udp;
 mod udp_spec;
 
 use meshnet_proto::link::{AddrKind, LinkAddr, LinkEvent, LinkId, Transmit};

@@ -94,7 +94,7 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
     for dir in [&state_dir, &runtime_dir] {
         files::make_dir(dir, identity.owner()).with_context(|| format!("cannot make {}", dir.display()))?;
     }
-    let tap = tap::take(&config.tap_name, config.mtu, kept)?;
+    let tap = tap::take(&config.tap_name, kept)?;
     privilege::restrict(&identity)?;
     for dir in [&state_dir, &runtime_dir] {
         files::check_dir(dir)?;

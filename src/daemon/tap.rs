@@ -4,27 +4,34 @@
 //! the descriptor, unless it was there before. [`adopt`] goes on with one that an earlier life of the daemon left with the
 //! service manager. Reads and writes never block: the event loop waits for [`Tap::readable`] and then takes frames until there
 //! is none.
+//!
+//! Each frame comes and goes with an [`Offload`] (`IFF_VNET_HDR`): what the kernel leaves to us, or we to it. How much that is
+//! can be changed at any time ([`Tap::set_offloads`]); as opened, it is as much as the kernel knows.
 
 mod kept;
+mod vnet;
 mod watched;
 
-use std::io;
+use std::io::{self, IoSlice};
 use std::os::fd::{AsFd as _, BorrowedFd, IntoRawFd as _, OwnedFd};
 
 use anyhow::{Context as _, anyhow};
+use meshnet_proto::offload::Offload;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
+pub use self::vnet::Offloads;
 use crate::systemd::store::{self, Kept};
 
-/// Ethernet header in bytes: what a frame is longer than the interface's MTU; and a VLAN tag, which the kernel lets through.
-const FRAME_OVERHEAD: usize = 14 + 4;
+/// The longest that the kernel hands over: the header, then Ethernet's with a VLAN tag, which it lets through, then a packet
+/// that stands for several.
+const LONGEST: usize = vnet::LEN + 14 + 4 + 65_535;
 
 /// A TAP that was opened, before there is a runtime.
 pub struct Opened {
     device: watched::Device,
-    mtu: u16,
+    offloads: Offloads,
 }
 
 /// Goes on with the interface that the service manager kept, if it is among `kept` and of use; makes one if not. Either way
@@ -32,12 +39,12 @@ pub struct Opened {
 ///
 /// # Errors
 /// As of [`open`].
-pub fn take(name: &str, mtu: u16, kept: Vec<Kept>) -> anyhow::Result<Opened> {
+pub fn take(name: &str, kept: Vec<Kept>) -> anyhow::Result<Opened> {
     let kept_as = format!("tun-{name}");
     let mut taken = None;
     for Kept { name: found, fd } in kept {
         let adopted = if found == kept_as && taken.is_none() {
-            adopt(name, mtu, fd)
+            adopt(name, fd)
         } else {
             Err(anyhow!("nothing of that name is of use to this network"))
         };
@@ -54,7 +61,7 @@ pub fn take(name: &str, mtu: u16, kept: Vec<Kept>) -> anyhow::Result<Opened> {
         info!(interface = name, "going on with the interface of before");
         return Ok(opened);
     }
-    let opened = open(name, mtu)?;
+    let opened = open(name)?;
     if let Err(error) = store::keep(&kept_as, opened.descriptor()) {
         warn!(%error, "the service manager does not keep the interface: a restart will remove it");
     }
@@ -65,30 +72,30 @@ pub fn take(name: &str, mtu: u16, kept: Vec<Kept>) -> anyhow::Result<Opened> {
 ///
 /// # Errors
 /// If the kernel refuses: no CAP_NET_ADMIN, no /dev/net/tun, or another process has an interface of that name.
-pub fn open(name: &str, mtu: u16) -> anyhow::Result<Opened> {
+pub fn open(name: &str) -> anyhow::Result<Opened> {
     let device = tun::create(&configuration(name)).with_context(|| {
         format!(
             "cannot make the TAP {name} (this takes CAP_NET_ADMIN, /dev/net/tun, and a name that no other program uses)"
         )
     })?;
-    Opened::new(device, mtu)
+    Opened::new(device)
 }
 
 /// Goes on with the interface behind a descriptor, which is up and has what it had.
 ///
 /// # Errors
 /// If it is not, or not any more, the TAP of that name; then the descriptor is closed.
-pub fn adopt(name: &str, mtu: u16, fd: OwnedFd) -> anyhow::Result<Opened> {
+pub fn adopt(name: &str, fd: OwnedFd) -> anyhow::Result<Opened> {
     kept::check(fd.as_fd(), name)?;
     let device =
         tun::create(configuration(name).raw_fd(fd.into_raw_fd())).context("cannot take the TAP over")?;
-    Opened::new(device, mtu)
+    Opened::new(device)
 }
 
 fn configuration(name: &str) -> tun::Configuration {
     let mut configuration = tun::Configuration::default();
     configuration.tun_name(name).layer(tun::Layer::L2).platform_config(|platform| {
-        platform.ensure_root_privileges(false);
+        platform.ensure_root_privileges(false).vnet_hdr(true);
     });
     configuration
 }
@@ -96,13 +103,19 @@ fn configuration(name: &str) -> tun::Configuration {
 /// A TAP in the event loop.
 pub struct Tap {
     device: AsyncFd<watched::Device>,
-    buffer: Vec<u8>,
+    offloads: Offloads,
+    /// Where the header and a frame are read to. Memory that no frame has reached is not there yet.
+    buffer: Box<[u8]>,
 }
 
 impl Opened {
-    fn new(device: tun::Device, mtu: u16) -> anyhow::Result<Self> {
+    fn new(device: tun::Device) -> anyhow::Result<Self> {
         device.set_nonblock().context("cannot make the TAP non-blocking")?;
-        Ok(Self { device: watched::Device::new(device), mtu })
+        let device = watched::Device::new(device);
+        vnet::set_header_len(device.as_fd()).context("cannot set the length of the TAP's header")?;
+        let offloads = vnet::set_offloads(device.as_fd(), Offloads::TcpAndUdp)
+            .context("cannot set what the kernel leaves to the TAP")?;
+        Ok(Self { device, offloads })
     }
 
     /// Returns the descriptor, for a copy that outlives the daemon.
@@ -118,15 +131,26 @@ impl Opened {
     pub fn into_async(self) -> io::Result<Tap> {
         Ok(Tap {
             device: watched::watch(self.device)?,
-            buffer: vec![0; usize::from(self.mtu) + FRAME_OVERHEAD],
+            offloads: self.offloads,
+            buffer: vec![0; LONGEST].into_boxed_slice(),
         })
     }
 }
 
 impl Tap {
-    /// Makes room for the frames of an interface with this MTU.
-    pub fn set_mtu(&mut self, mtu: u16) {
-        self.buffer.resize(usize::from(mtu) + FRAME_OVERHEAD, 0);
+    /// Returns what the kernel leaves to us: if UDP is not among it, it takes no rows of datagrams from us either.
+    #[must_use]
+    pub const fn offloads(&self) -> Offloads {
+        self.offloads
+    }
+
+    /// Changes what the kernel may leave to us, or to as much of it as the kernel knows. Frames that wait already are as before.
+    ///
+    /// # Errors
+    /// If the interface is gone.
+    pub fn set_offloads(&mut self, wanted: Offloads) -> io::Result<()> {
+        self.offloads = vnet::set_offloads(self.device.get_ref().as_fd(), wanted)?;
+        Ok(())
     }
 
     /// Waits until there may be frames.
@@ -138,25 +162,33 @@ impl Tap {
         self.device.readable().await.map(drop)
     }
 
-    /// Returns the next frame, or `None` if there is none for the moment. One that is longer than the MTU allows is cut,
-    /// which makes it malformed.
+    /// Returns the next frame and what is left to be done to it, or `None` if there is no frame for the moment.
     ///
     /// # Errors
     /// If the interface is gone.
-    pub fn read(&mut self) -> io::Result<Option<&[u8]>> {
-        let buffer = &mut self.buffer;
-        match self.device.try_io(Interest::READABLE, |device| device.recv(buffer)) {
-            Ok(length) => Ok(Some(&self.buffer[..length.min(self.buffer.len())])),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
-            Err(error) => Err(error),
-        }
+    pub fn read(&mut self) -> io::Result<Option<(&[u8], Offload)>> {
+        let (len, offload) = loop {
+            let buffer = &mut self.buffer;
+            let len = match self.device.try_io(Interest::READABLE, |device| device.recv(buffer)) {
+                Ok(len) => len,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
+                Err(error) => return Err(error),
+            };
+            let header = self.buffer.first_chunk().copied().filter(|_| len >= vnet::LEN);
+            if let Some(offload) = header.and_then(vnet::parse) {
+                break (len, offload);
+            }
+            debug!(bytes = len, "the kernel asks for something that it was not offered");
+        };
+        Ok(Some((&self.buffer[vnet::LEN..len], offload)))
     }
 
-    /// Gives the kernel a frame.
+    /// Gives the kernel a frame, and what we leave to it.
     ///
     /// # Errors
-    /// If the kernel does not take it: the interface is down or gone, or memory is short.
-    pub fn write(&self, frame: &[u8]) -> io::Result<()> {
-        self.device.get_ref().send(frame).map(drop)
+    /// If the kernel does not take it: the interface is down or gone, memory is short, or the offload does not fit the frame.
+    pub fn write(&self, frame: &[u8], offload: Offload) -> io::Result<()> {
+        let header = vnet::emit(frame, offload).ok_or(io::ErrorKind::InvalidInput)?;
+        self.device.get_ref().send(&[IoSlice::new(&header), IoSlice::new(frame)]).map(drop)
     }
 }

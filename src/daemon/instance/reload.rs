@@ -91,7 +91,6 @@ impl Instance {
             || config.rekey_after_messages != self.config.rekey_after_messages;
         if changed {
             let addresses = config.addresses.clone();
-            self.tap.set_mtu(config.mtu);
             self.node.set_interface(addresses, config.mtu, config.rekey_after_messages, Instant::now());
         }
         self.config = config;

@@ -10,8 +10,8 @@ use nix::libc;
 pub(super) fn check(fd: BorrowedFd<'_>, name: &str) -> anyhow::Result<()> {
     let (found, flags) = attached(fd).context("it is attached to no interface any more")?;
     ensure!(found == name, "it is the interface {found}");
-    let wanted = libc::IFF_TAP | libc::IFF_NO_PI;
-    let unwanted = libc::IFF_TUN | libc::IFF_VNET_HDR | libc::IFF_MULTI_QUEUE;
+    let wanted = libc::IFF_TAP | libc::IFF_NO_PI | libc::IFF_VNET_HDR;
+    let unwanted = libc::IFF_TUN | libc::IFF_MULTI_QUEUE;
     ensure!(
         flags & (wanted | unwanted) == wanted,
         "it is no TAP as the daemon makes them (flags {flags:#x})"

@@ -2,7 +2,7 @@
 //! descriptor as a number only, and the runtime wants a promise that the number stays good.
 #![allow(unsafe_code, reason = "a promise about a descriptor's life that no type makes")]
 
-use std::io;
+use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 
 use tokio::io::Interest;
@@ -17,14 +17,14 @@ impl Device {
         Self(device)
     }
 
-    /// Takes the next frame. Never waits, for the descriptor is non-blocking.
+    /// Takes the next frame with its header. Never waits, for the descriptor is non-blocking.
     pub(super) fn recv(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.0.recv(buffer)
+        Ok(rustix::io::read(self, buffer)?)
     }
 
-    /// Gives the kernel a frame.
-    pub(super) fn send(&self, frame: &[u8]) -> io::Result<usize> {
-        self.0.send(frame)
+    /// Gives the kernel a header and a frame.
+    pub(super) fn send(&self, parts: &[IoSlice<'_>]) -> io::Result<usize> {
+        Ok(rustix::io::writev(self, parts)?)
     }
 }
 

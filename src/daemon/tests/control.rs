@@ -66,7 +66,7 @@ impl Site {
     fn run<F: Future<Output = Result<()>>>(&self, story: impl FnOnce(Handle) -> F) -> Result<()> {
         let (config, private_key) =
             config::load(&self.config()).map_err(|wrong| anyhow::anyhow!("{wrong:?}"))?;
-        let tap = tap::open(&config.tap_name, config.mtu)?;
+        let tap = tap::open(&config.tap_name)?;
         let (interface, interface_events) = netlink::start(&config.tap_name, false)?;
         let roster = Roster::load(self.peers(), &config.peers)?;
         let allowed = roster.members().iter().flat_map(|member| member.peer.core.allowed_ips.clone());

@@ -1,0 +1,112 @@
+//! Opening the socket, while the process still may.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use anyhow::Context as _;
+use nix::libc;
+use nix::sys::socket::{setsockopt, sockopt};
+use quinn_udp::{UdpSockRef, UdpSocketState};
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::net::UdpSocket;
+use tracing::{debug, info};
+
+use super::UdpLink;
+use crate::link::UdpSpec;
+
+/// What the kernel may hold for us in each direction, in bytes: a fast sender's 50 ms at 1 Gbit/s.
+const KERNEL_BUFFER: usize = 7 << 20;
+
+/// A socket that was opened, before there is a runtime.
+#[derive(Debug)]
+pub struct Opened {
+    socket: std::net::UdpSocket,
+}
+
+impl Opened {
+    /// Returns the address that it listens on.
+    ///
+    /// # Errors
+    /// If the kernel does not say.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.socket.local_addr()
+    }
+
+    /// Hands the socket to the runtime that this is called in.
+    ///
+    /// # Errors
+    /// If the runtime cannot watch it, or the kernel lacks what the link needs.
+    pub fn into_async(self) -> io::Result<UdpLink> {
+        UdpLink::new(UdpSocket::from_std(self.socket)?)
+    }
+}
+
+/// Opens a link's socket. A mark takes CAP_NET_ADMIN, a port below 1024 CAP_NET_BIND_SERVICE (unless the system says otherwise);
+/// all else can be had at any time.
+///
+/// # Errors
+/// If the kernel refuses: the port is taken, there is no such address or interface, a capability is missing.
+pub fn open(name: &str, spec: &UdpSpec) -> anyhow::Result<Opened> {
+    let address = spec.listen.unwrap_or(Ipv6Addr::UNSPECIFIED.into());
+    let opened = bind(spec, address).or_else(|error| match (spec.listen, error.raw_os_error()) {
+        (None, Some(libc::EAFNOSUPPORT | libc::EADDRNOTAVAIL)) => {
+            info!(link = name, "no IPv6 here: IPv4 only");
+            bind(spec, Ipv4Addr::UNSPECIFIED.into())
+        }
+        _ => Err(error),
+    });
+    let socket = opened.with_context(|| match error_hint(spec) {
+        Some(hint) => format!("cannot listen on UDP port {} ({hint})", spec.port),
+        None => format!("cannot listen on UDP port {} of {address}", spec.port),
+    })?;
+    Ok(Opened { socket })
+}
+
+/// What most likely is in the way.
+fn error_hint(spec: &UdpSpec) -> Option<String> {
+    match (&spec.device, spec.fwmark) {
+        (Some(device), _) => Some(format!("through the interface {device}, which must be there")),
+        (None, Some(mark)) => Some(format!(
+            "with the mark {mark:#x}, which takes CAP_NET_ADMIN: only a start of the daemon has it"
+        )),
+        (None, None) if (1..1024).contains(&spec.port) => {
+            Some("a port below 1024 takes CAP_NET_BIND_SERVICE".to_owned())
+        }
+        _ => None,
+    }
+}
+
+fn bind(spec: &UdpSpec, ip: IpAddr) -> io::Result<std::net::UdpSocket> {
+    let address = SocketAddr::new(ip, spec.port);
+    let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
+    socket.set_nonblocking(true)?;
+    if ip.is_ipv6() {
+        socket.set_only_v6(spec.listen != Listen::All)?;
+    }
+    if let Some(device) = &spec.device {
+        socket.bind_device(Some(device.as_bytes()))?;
+    }
+    if let Some(mark) = spec.fwmark {
+        socket.set_mark(mark)?;
+    }
+    // Beyond the system's limit it takes CAP_NET_ADMIN; without, the limit is what there is.
+    if setsockopt(&socket, sockopt::RcvBufForce, &KERNEL_BUFFER).is_err() {
+        socket.set_recv_buffer_size(KERNEL_BUFFER)?;
+    }
+    if setsockopt(&socket, sockopt::SndBufForce, &KERNEL_BUFFER).is_err() {
+        socket.set_send_buffer_size(KERNEL_BUFFER)?;
+    }
+    socket.bind(&address.into())?;
+    Ok(socket.into())
+}
+
+/// Sets the socket up: the kernel joins and cuts datagrams, tells where each was sent to, and which errors came back.
+pub(super) fn state(socket: &UdpSocket) -> io::Result<UdpSocketState> {
+    let state = UdpSocketState::new(UdpSockRef::from(socket))?;
+    state.enable_transport_errors(UdpSockRef::from(socket))?;
+    // A time stamp on each datagram, which nobody looks at, would cost every packet of the host a look at the clock.
+    if let Err(error) = setsockopt(socket, sockopt::ReceiveTimestampns, &false) {
+        debug!(%error, "datagrams come with time stamps");
+    }
+    Ok(state)
+}
