@@ -15,6 +15,7 @@ pub mod interrupt;
 pub mod lab;
 pub mod machine;
 pub mod namespace;
+pub mod paced;
 pub mod package;
 pub mod pairing;
 pub mod ping;

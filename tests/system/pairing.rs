@@ -14,6 +14,7 @@ use crate::daemon::{Daemon, Make};
 use crate::flow::{self, Transfer};
 use crate::namespace::Namespace;
 use crate::ping::{self, Ping, Pinged};
+use crate::process::Process;
 use crate::stock::{self, Shown, Stock, StockConfig, StockMake, StockPeer};
 
 /// The cable's name at both ends.
@@ -154,6 +155,18 @@ impl Host {
         }
     }
 
+    /// Returns what runs here.
+    ///
+    /// # Errors
+    /// If nothing does.
+    pub fn process(&mut self) -> Result<&mut Process> {
+        match &mut self.running {
+            Some(Running::Ours(daemon)) => daemon.process(),
+            Some(Running::Stock(stock)) => Ok(stock.process()),
+            None => anyhow::bail!("nothing runs at {}", self.name),
+        }
+    }
+
     /// Makes it start without the secret that the other one has.
     pub fn forget_secret(&mut self) {
         self.secret = None;
@@ -184,8 +197,9 @@ impl Host {
     /// # Errors
     /// If `ip` fails.
     pub fn move_to(&mut self, address: &str) -> Result<()> {
-        ip(&self.namespace, &["address", "add", &format!("{address}/24"), "dev", CABLE])?;
+        // In this order: with the first address of a subnet go the others.
         ip(&self.namespace, &["address", "del", &format!("{}/24", self.outside), "dev", CABLE])?;
+        ip(&self.namespace, &["address", "add", &format!("{address}/24"), "dev", CABLE])?;
         address.clone_into(&mut self.outside);
         Ok(())
     }

@@ -8,9 +8,10 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use meshnet_system::cable::{Cable, ip};
+use meshnet_system::cable::{Cable, ip, run_for};
 use meshnet_system::namespace::Namespace;
 use meshnet_system::process::Process;
+use meshnet_system::wait::{let_pass, wait_for};
 use meshnet_system::{interrupt, ping};
 use serde::{Deserialize, Serialize};
 
@@ -44,6 +45,7 @@ const IDLE: Duration = Duration::from_secs(30);
 
 /// How much is measured.
 #[derive(Debug, Clone, clap::Args)]
+#[group(skip)]
 pub(crate) struct Arguments {
     /// Of `vpn`: how often each program has its turn
     #[arg(long, value_name = "N", default_value_t = 5)]
@@ -175,6 +177,10 @@ impl Tunnel {
         Cable::join("veth0", [(&ends[0], &outside[0]), (&ends[1], &outside[1])])?;
         ip(&ends[0], &["link", "set", "veth0", "mtu", "1500"])?;
         let processes = peer.start(&ends, dir)?;
+        wait_for("a route into the tunnel", START_LIMIT, || {
+            let route = run_for(&ends[0], "ip", &["route", "get", INSIDE[1]]);
+            Ok(route.ok())
+        })?;
         ping::until_answered(&ends[0], INSIDE[1], START_LIMIT)?;
         Ok(Self { processes, ends })
     }
@@ -226,10 +232,10 @@ fn quiet(peers: &[&dyn Peer], dir: &Path) -> Result<Vec<Quiet>> {
         tunnels.push((peer.name(), Tunnel::start(*peer, &place)?));
     }
     // What the first ping started is over: passive keepalives come after 10 s.
-    meshnet_system::wait::let_pass(Duration::from_secs(15))?;
+    let_pass(Duration::from_secs(15))?;
     let waits = || tunnels.iter().map(|(_, tunnel)| tunnel.sum(usage::waits)).collect::<Result<Vec<f64>>>();
     let before = waits()?;
-    meshnet_system::wait::let_pass(IDLE)?;
+    let_pass(IDLE)?;
     let after = waits()?;
     let per_minute = |(before, after): (&f64, &f64)| (after - before) * 60.0 / IDLE.as_secs_f64();
     let found = tunnels.iter().zip(before.iter().zip(&after));
