@@ -49,7 +49,7 @@ pub(super) fn write(found: &Found) -> Section {
     let mut section = Section { title: "On free links, beside other VPNs", ..Section::default() };
     section.body = format!(
         "Two network namespaces on one machine, joined by a veth pair with an MTU of 1500; the tunnels' MTU is 1420, encryption \
-         and checksums are on. The programs take turns, {} rounds of TCP for {} s (`iperf3`); medians. Small packets: the highest rate of UDP \
+         and checksums are on. The programs take turns (rounds: {}) with TCP for {} s (`iperf3`); medians. Small packets: the highest rate of UDP \
          packets with so many bytes of data of which at most 0.5 % are lost. Processor: of both ends, with one stream. \
          Memory: of the larger end, before and after all load. Wakeups: of both ends, voluntary context switches in {} s \
          without traffic. Other programs' versions are those that registries have for this system.\n\n\

@@ -36,11 +36,13 @@ impl Peer for VpnCloud {
                 .args(["--no-auto-claim", "--peer", &format!("{}:3210", OUTSIDE[1 - end])]);
             Ok(command)
         })?;
-        for end in ends {
+        for (end, inside) in ends.iter().zip(INSIDE) {
             // It makes its interface by itself, with an MTU of its own.
             wait_for("an interface of vpncloud", super::START_LIMIT, || {
                 Ok(ip(end, &["link", "set", "vpn0", "mtu", &MTU.to_string(), "up"]).ok())
             })?;
+            // It may have set the address before, or not yet.
+            ip(end, &["address", "replace", &format!("{inside}/24"), "dev", "vpn0"])?;
         }
         Ok(processes)
     }
