@@ -31,11 +31,12 @@ mod round_trip;
 mod setup;
 mod slow;
 mod stream;
+mod vpn;
 
 /// Measures, and writes BENCHMARKS.md and its chart.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
-    /// Only these jobs; what was found earlier of the others is kept: cost, hourly, slow, rtt, goodput, latency, idle, proto
+    /// Only these jobs; what was found earlier of the others is kept: cost, hourly, slow, rtt, goodput, latency, idle, proto, vpn
     #[arg(value_name = "JOB")]
     jobs: Vec<String>,
 
@@ -46,6 +47,9 @@ pub(crate) struct Arguments {
     /// Measure nothing: write the files from what was found earlier
     #[arg(long)]
     render: bool,
+
+    #[command(flatten)]
+    vpn: vpn::Arguments,
 }
 
 /// A kind of measurement.
@@ -68,6 +72,7 @@ const JOBS: &[Job] = &[
     Job { name: goodput::NAME, tasks: goodput::tasks, section: |found| read(found, goodput::section) },
     Job { name: idle::NAME, tasks: idle::tasks, section: |found| read(found, idle::section) },
     Job { name: proto::NAME, tasks: proto::tasks, section: |found| read(found, proto::section) },
+    Job { name: vpn::NAME, tasks: vpn::tasks, section: |found| read(found, vpn::section) },
 ];
 
 /// Does a task's work in a directory of its own, and returns what it found.
@@ -144,6 +149,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
         let names: Vec<&str> = JOBS.iter().map(|job| job.name).collect();
         bail!("no job {unknown:?}; there are {}", names.join(", "));
     }
+    vpn::configure(&arguments.vpn);
     let begin = Instant::now();
     if !arguments.render {
         measure(arguments)?;
@@ -155,6 +161,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     }
     let machine = load("machine")?.pop().context("nothing was measured yet")?;
     report::write(&sections, &serde_json::from_value(machine)?)?;
+    let vpns = load(vpn::NAME)?.into_iter().map(serde_json::from_value).collect::<Result<Vec<_>, _>>()?;
+    if let Some(svg) = vpn::chart(&vpns) {
+        std::fs::write(workspace().join(vpn::CHART), svg).context(vpn::CHART)?;
+    }
     let goals: Vec<&Goal> = sections.iter().flat_map(|section| &section.goals).collect();
     let met = goals.iter().filter(|goal| goal.met).count();
     println!();
@@ -172,13 +182,18 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
 fn measure(arguments: &Arguments) -> Result<()> {
     need::namespaces()?;
     need::tools(&[&need::IP, &need::PING, &need::PYTHON])?;
-    say::step("Building meshnetd and the radio simulator, as released");
-    let programs = programs::build(true, false)?;
-    programs::use_directory(&programs);
-    say::step("The Python tool, from PyPI");
-    meshnet_system::python::Python::provision()?;
-
     let wanted = |job: &&Job| arguments.jobs.is_empty() || arguments.jobs.iter().any(|name| name == job.name);
+    let radio = JOBS.iter().filter(wanted).any(|job| job.name != vpn::NAME);
+    if radio || vpn::needs_ours() {
+        say::step("Building meshnetd and the radio simulator, as released");
+        let programs = programs::build(true, false)?;
+        programs::use_directory(&programs);
+    }
+    if radio {
+        say::step("The Python tool, from PyPI");
+        meshnet_system::python::Python::provision()?;
+    }
+
     let mut tasks = Vec::new();
     for job in JOBS.iter().filter(wanted) {
         tasks.extend((job.tasks)());

@@ -32,6 +32,8 @@ pub(crate) const WIREGUARD_GO: Tool =
     Tool { name: "wireguard-go", check: &["wireguard-go", "--version"], package: "wireguard-go" };
 /// Sets stock WireGuard peers up.
 pub(crate) const WG: Tool = Tool { name: "wg", check: &["wg", "--version"], package: "wireguard-tools" };
+/// Sends as much as goes through.
+pub(crate) const IPERF: Tool = Tool { name: "iperf3", check: &["iperf3", "--version"], package: "iperf3" };
 /// Lets a network die without a word.
 pub(crate) const NFT: Tool = Tool { name: "nft", check: &["nft", "--version"], package: "nftables" };
 /// A bus of the tests' own.
@@ -103,6 +105,15 @@ pub(crate) fn namespaces() -> Result<()> {
 }
 
 impl Tool {
+    /// Describes one: its name, the command that succeeds where it is, and its package.
+    pub(crate) const fn new(
+        name: &'static str,
+        check: &'static [&'static str],
+        package: &'static str,
+    ) -> Self {
+        Self { name, check, package }
+    }
+
     fn is_there(&self) -> bool {
         answers(self.check)
     }

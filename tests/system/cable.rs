@@ -101,10 +101,11 @@ impl Cable {
     /// # Errors
     /// If `nft` fails.
     pub fn mute(&self, end: &Namespace) -> Result<()> {
+        let device = format!("device \"{}\"", self.name);
         let chain = format!(
-            "table netdev mute {{ chain arriving {{ type filter hook ingress device \"{}\" priority 0; policy drop; }} }}",
-            self.name
+            "add chain netdev mute arriving {{ type filter hook ingress {device} priority 0; policy drop; }}"
         );
+        run_for(end, "nft", &["add", "table", "netdev", "mute"])?;
         run_for(end, "nft", &[&chain]).map(drop)
     }
 

@@ -19,7 +19,7 @@ pub struct Config {
     pub mtu: u16,
     /// The interface's name.
     pub tap_name: String,
-    /// Where the radio is: `tcp://127.0.0.1:4403`.
+    /// Where the radio is: `tcp://127.0.0.1:4403`. Empty: there is none.
     pub connect: String,
     /// Further lines of `[Interface]`.
     pub more: Vec<String>,
@@ -36,10 +36,22 @@ pub struct Peer {
     pub preshared_key: Option<PresharedKey>,
     /// Its addresses, comma separated.
     pub allowed_ips: String,
-    /// Its radio.
-    pub endpoint: u32,
-    /// Whether there is no handshake.
-    pub symmetric: bool,
+    /// Where it is, in the order of preference: a radio's `!a0000001`, `udp://192.0.2.1:51820`. It may be nowhere: then
+    /// it has to speak first.
+    pub endpoints: Vec<String>,
+    /// How it is secured.
+    pub mode: PeerMode,
+}
+
+/// What `PeerMode` says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PeerMode {
+    /// A handshake by version 1 of the protocol.
+    Pki,
+    /// A preshared key alone.
+    Symmetric,
+    /// A session of WireGuard's.
+    WireGuard,
 }
 
 impl Config {
@@ -62,13 +74,15 @@ impl Config {
     #[must_use]
     pub fn text(&self) -> String {
         let mut text = format!(
-            "[Interface]\nPrivateKey = {}\nAddress = {}\nMTU = {}\nTapName = {}\nMeshtasticConnect = {}\n",
+            "[Interface]\nPrivateKey = {}\nAddress = {}\nMTU = {}\nTapName = {}\n",
             *self.private_key.to_base64(),
             self.address,
             self.mtu,
             self.tap_name,
-            self.connect
         );
+        if !self.connect.is_empty() {
+            text.push_str(&format!("MeshtasticConnect = {}\n", self.connect));
+        }
         for line in &self.more {
             text.push_str(line);
             text.push('\n');
@@ -85,14 +99,25 @@ impl Peer {
     #[must_use]
     pub fn text(&self) -> String {
         let secret = self.preshared_key.as_ref().map(|key| format!("PresharedKey = {}\n", *key.to_base64()));
+        let endpoints: String =
+            self.endpoints.iter().map(|endpoint| format!("Endpoint = {endpoint}\n")).collect();
+        let mode = match self.mode {
+            PeerMode::Pki => "PKI",
+            PeerMode::Symmetric => "SYMMETRIC",
+            PeerMode::WireGuard => "WIREGUARD",
+        };
         format!(
-            "\n[Peer]\nPublicKey = {}\n{}AllowedIPs = {}\nEndpoint = !{:08x}\nPeerMode = {}\n",
+            "\n[Peer]\nPublicKey = {}\n{}AllowedIPs = {}\n{endpoints}PeerMode = {mode}\n",
             self.public_key,
             secret.unwrap_or_default(),
             self.allowed_ips,
-            self.endpoint,
-            if self.symmetric { "SYMMETRIC" } else { "PKI" }
         )
+    }
+
+    /// Returns the endpoint that is a radio.
+    #[must_use]
+    pub fn radio(node: u32) -> Vec<String> {
+        vec![format!("!{node:08x}")]
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 
-use crate::config::{Config, Peer, preshared_key, private_key};
+use crate::config::{Config, Peer, PeerMode, preshared_key, private_key};
 use crate::daemon::{Daemon, Make};
 use crate::flow::{self, Background, Transfer};
 use crate::namespace::Namespace;
@@ -22,6 +22,8 @@ pub enum Security {
     PkiWithPsk,
     /// A preshared key alone.
     Symmetric,
+    /// A session of WireGuard's, no preshared key.
+    WireGuard,
 }
 
 /// What a lab is to be.
@@ -145,7 +147,7 @@ impl Lab {
         let sim = Radiosim::start(&spec.air, &[(WEST.2, ports[0].clone()), (EAST.2, ports[1].clone())], dir)?;
         let keys = [private_key()?, private_key()?];
         let preshared = match spec.security {
-            Security::Pki => None,
+            Security::Pki | Security::WireGuard => None,
             Security::PkiWithPsk | Security::Symmetric => Some(preshared_key()?),
         };
         let daemon = |me: usize, (name, address, _): (&str, &str, u32), other: (&str, &str, u32)| {
@@ -153,8 +155,12 @@ impl Lab {
                 public_key: keys[1 - me].public(),
                 preshared_key: preshared.clone(),
                 allowed_ips: format!("{}/32", other.1),
-                endpoint: other.2,
-                symmetric: spec.security == Security::Symmetric,
+                endpoints: Peer::radio(other.2),
+                mode: match spec.security {
+                    Security::Pki | Security::PkiWithPsk => PeerMode::Pki,
+                    Security::Symmetric => PeerMode::Symmetric,
+                    Security::WireGuard => PeerMode::WireGuard,
+                },
             };
             let config = Config {
                 private_key: keys[me].clone(),

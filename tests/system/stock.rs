@@ -160,6 +160,12 @@ impl Stock {
     pub fn process(&mut self) -> &mut Process {
         &mut self.process
     }
+
+    /// Returns the process alone.
+    #[must_use]
+    pub fn into_process(self) -> Process {
+        self.process
+    }
 }
 
 /// Runs `wg set wg0` with further words.

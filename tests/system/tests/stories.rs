@@ -10,6 +10,6 @@ mod stories {
     mod restart;
     mod serial;
     mod shared_air;
-    mod stock_peers;
     mod wire;
+    mod wireguard;
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use meshnet_proto::key::PublicKey;
-use meshnet_system::config::{Config, Peer, private_key};
+use meshnet_system::config::{Config, Peer, PeerMode, private_key};
 use meshnet_system::machine::{Bus, Machine};
 use meshnet_system::namespace::Namespace;
 use meshnet_system::package::package;
@@ -91,8 +91,8 @@ impl Station {
             public_key: self.config.private_key.public(),
             preshared_key: None,
             allowed_ips: self.config.address.replace("/24", "/32"),
-            endpoint: self.radio,
-            symmetric: false,
+            endpoints: Peer::radio(self.radio),
+            mode: PeerMode::Pki,
         }
     }
 

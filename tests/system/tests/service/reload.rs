@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use meshnet_system::config::Peer;
+use meshnet_system::config::{Peer, PeerMode};
 use meshnet_system::wait::wait_for;
 use meshnet_system::{booted_story, flow};
 
@@ -17,7 +17,8 @@ fn a_reload_adds_changes_and_removes_peers_and_the_others_keep_their_sessions() 
         let east = pair.east.config.private_key.public().to_string();
         let handshake = handshake(&pair.west)?;
 
-        let third = Peer { allowed_ips: "10.7.0.3/32".into(), endpoint: 0xa000_0003, ..third()? };
+        let third =
+            Peer { allowed_ips: "10.7.0.3/32".into(), endpoints: Peer::radio(0xa000_0003), ..third()? };
         pair.west.config.peers.push(third.clone());
         reload(&pair.west)?;
         let added = pair.west.described_peer(&third.public_key.to_string())?;
@@ -109,8 +110,8 @@ fn third() -> Result<Peer> {
         public_key: meshnet_system::config::private_key()?.public(),
         preshared_key: None,
         allowed_ips: "10.7.0.3/32".into(),
-        endpoint: 0xa000_0003,
-        symmetric: false,
+        endpoints: Peer::radio(0xa000_0003),
+        mode: PeerMode::Pki,
     })
 }
 

@@ -1,0 +1,272 @@
+//! Two hosts on one cable with a WireGuard tunnel between them, ours or stock at either end: `west` (10.8.0.1 at
+//! 192.0.2.1) knows where `east` (10.8.0.2 at 192.0.2.2) is, and east learns where west is when it speaks.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use meshnet_proto::key::{PresharedKey, PrivateKey, PublicKey};
+
+use crate::cable::{Cable, ip};
+use crate::config::{Config, Peer, PeerMode, preshared_key, private_key};
+use crate::daemon::{Daemon, Make};
+use crate::flow::{self, Transfer};
+use crate::namespace::Namespace;
+use crate::ping::{self, Ping, Pinged};
+use crate::process::Process;
+use crate::stock::{self, Shown, Stock, StockConfig, StockMake, StockPeer};
+
+/// The cable's name at both ends.
+pub const CABLE: &str = "wan0";
+/// Everybody's UDP port, at first.
+pub const PORT: u16 = 51820;
+/// The MTU inside.
+const MTU: u16 = 1420;
+
+/// Whose program is at an end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Who {
+    /// Our daemon.
+    Ours,
+    /// Somebody else's.
+    Stock(StockMake),
+}
+
+/// One end.
+#[derive(Debug)]
+pub struct Host {
+    /// Its name, for logs.
+    name: &'static str,
+    /// Its address inside the tunnel.
+    pub inside: &'static str,
+    /// Its address outside.
+    pub outside: String,
+    key: PrivateKey,
+    other: PublicKey,
+    other_inside: &'static str,
+    other_at: Option<SocketAddr>,
+    secret: Option<PresharedKey>,
+    who: Who,
+    dir: PathBuf,
+    // Fields drop in this order: what runs goes before its namespace.
+    running: Option<Running>,
+    /// Where it lives.
+    pub namespace: Namespace,
+}
+
+#[derive(Debug)]
+enum Running {
+    Ours(Box<Daemon>),
+    Stock(Stock),
+}
+
+/// Two hosts and the cable between them.
+#[derive(Debug)]
+pub struct Pairing {
+    /// Speaks first.
+    pub west: Host,
+    /// Is spoken to first.
+    pub east: Host,
+    /// Between them.
+    pub cable: Cable,
+}
+
+impl Pairing {
+    /// Makes both hosts and joins them; nothing runs yet. Files go to `dir`.
+    ///
+    /// # Errors
+    /// If something cannot be made.
+    pub fn new(who: [Who; 2], with_secret: bool, dir: &Path) -> Result<Self> {
+        let keys = [private_key()?, private_key()?];
+        let secret = with_secret.then(preshared_key).transpose()?;
+        let host = |me: usize| -> Result<Host> {
+            let inside = ["10.8.0.1", "10.8.0.2"];
+            Ok(Host {
+                name: ["west", "east"][me],
+                inside: inside[me],
+                outside: format!("192.0.2.{}", me + 1),
+                key: keys[me].clone(),
+                other: keys[1 - me].public(),
+                other_inside: inside[1 - me],
+                other_at: (me == 0).then(|| format!("192.0.2.2:{PORT}").parse()).transpose()?,
+                secret: secret.clone(),
+                who: who[me],
+                dir: dir.to_owned(),
+                running: None,
+                namespace: Namespace::new()?,
+            })
+        };
+        let (west, east) = (host(0)?, host(1)?);
+        let ends = [&west, &east].map(|host| format!("{}/24", host.outside));
+        let cable = Cable::join(CABLE, [(&west.namespace, &ends[0]), (&east.namespace, &ends[1])])?;
+        Ok(Self { west, east, cable })
+    }
+
+    /// The same with both running.
+    ///
+    /// # Errors
+    /// If something does not start.
+    pub fn start(who: [Who; 2], with_secret: bool, dir: &Path) -> Result<Self> {
+        let mut pairing = Self::new(who, with_secret, dir)?;
+        pairing.east.start()?;
+        pairing.west.start()?;
+        Ok(pairing)
+    }
+
+    /// Returns what an end that is stock says of the other: west, if both are.
+    ///
+    /// # Errors
+    /// If both are ours.
+    pub fn shown(&self) -> Result<Shown> {
+        let stock = [&self.west, &self.east].into_iter().find(|host| host.who != Who::Ours);
+        stock::show_only(&stock.context("neither end is stock")?.namespace)
+    }
+}
+
+impl Host {
+    /// Starts what runs here.
+    ///
+    /// # Errors
+    /// If it does not start.
+    pub fn start(&mut self) -> Result<()> {
+        self.running = Some(match self.who {
+            Who::Ours => {
+                let mut daemon = Daemon::new(Make::Ours, self.name, self.config(), &self.dir);
+                daemon.start(&self.namespace)?;
+                Running::Ours(Box::new(daemon))
+            }
+            Who::Stock(make) => {
+                let config = self.stock_config();
+                Running::Stock(Stock::start(make, self.name, &self.namespace, &config, &self.dir)?)
+            }
+        });
+        Ok(())
+    }
+
+    /// Returns our daemon.
+    ///
+    /// # Errors
+    /// If it is not ours, or does not run.
+    pub fn daemon(&mut self) -> Result<&mut Daemon> {
+        match &mut self.running {
+            Some(Running::Ours(daemon)) => Ok(daemon),
+            _ => anyhow::bail!("{} runs no daemon of ours", self.name),
+        }
+    }
+
+    /// Returns what runs here.
+    ///
+    /// # Errors
+    /// If nothing does.
+    pub fn process(&mut self) -> Result<&mut Process> {
+        match &mut self.running {
+            Some(Running::Ours(daemon)) => daemon.process(),
+            Some(Running::Stock(stock)) => Ok(stock.process()),
+            None => anyhow::bail!("nothing runs at {}", self.name),
+        }
+    }
+
+    /// Makes it start without the secret that the other one has.
+    pub fn forget_secret(&mut self) {
+        self.secret = None;
+    }
+
+    /// Returns whether somebody else's program is here.
+    #[must_use]
+    pub fn is_stock(&self) -> bool {
+        self.who != Who::Ours
+    }
+
+    /// Returns its identity.
+    #[must_use]
+    pub fn key(&self) -> PublicKey {
+        self.key.public()
+    }
+
+    /// Returns where it listens.
+    ///
+    /// # Errors
+    /// None while its address is one.
+    pub fn at(&self) -> Result<SocketAddr> {
+        Ok(SocketAddr::new(self.outside.parse()?, PORT))
+    }
+
+    /// Gives it another address outside, and takes the one that it had.
+    ///
+    /// # Errors
+    /// If `ip` fails.
+    pub fn move_to(&mut self, address: &str) -> Result<()> {
+        // In this order: with the first address of a subnet go the others.
+        ip(&self.namespace, &["address", "del", &format!("{}/24", self.outside), "dev", CABLE])?;
+        ip(&self.namespace, &["address", "add", &format!("{address}/24"), "dev", CABLE])?;
+        address.clone_into(&mut self.outside);
+        Ok(())
+    }
+
+    /// Pings the other one until it answers.
+    ///
+    /// # Errors
+    /// If it does not within `limit`.
+    pub fn reach(&self, other: &Self, limit: Duration) -> Result<()> {
+        ping::until_answered(&self.namespace, other.inside, limit)
+    }
+
+    /// Pings the other one; every ping has to be answered, and once.
+    ///
+    /// # Errors
+    /// If one is not.
+    pub fn ping(&self, other: &Self, ping: Ping) -> Result<Pinged> {
+        let pinged = ping.run(&self.namespace, other.inside)?;
+        ensure!(
+            pinged.round_trips.len() == ping.count as usize && pinged.duplicates == 0,
+            "{} of {} answered: {}",
+            pinged.round_trips.len(),
+            ping.count,
+            pinged.output
+        );
+        Ok(pinged)
+    }
+
+    /// Sends `len` bytes to the other one over TCP, each checked.
+    ///
+    /// # Errors
+    /// If they do not all arrive within `limit`.
+    pub fn send(&self, other: &Self, len: usize, limit: Duration) -> Result<Transfer> {
+        let at = SocketAddr::new(other.inside.parse()?, 4000);
+        flow::transfer(&self.namespace, &other.namespace, at, &flow::noise(len, len as u64), limit)
+    }
+
+    fn config(&self) -> Config {
+        Config {
+            private_key: self.key.clone(),
+            address: format!("{}/24", self.inside),
+            mtu: MTU,
+            tap_name: "mesh0".into(),
+            connect: String::new(),
+            more: vec![format!("ListenPort = {PORT}")],
+            peers: vec![Peer {
+                public_key: self.other,
+                preshared_key: self.secret.clone(),
+                allowed_ips: format!("{}/32", self.other_inside),
+                endpoints: self.other_at.iter().map(|at| format!("udp://{at}")).collect(),
+                mode: PeerMode::WireGuard,
+            }],
+        }
+    }
+
+    fn stock_config(&self) -> StockConfig {
+        StockConfig {
+            private_key: self.key.clone(),
+            listen_port: PORT,
+            address: format!("{}/24", self.inside),
+            mtu: MTU,
+            peers: vec![StockPeer {
+                public_key: self.other,
+                preshared_key: self.secret.clone(),
+                allowed_ips: format!("{}/32", self.other_inside),
+                endpoint: self.other_at,
+            }],
+        }
+    }
+}
