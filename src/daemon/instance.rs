@@ -7,17 +7,21 @@
 //! Invariants: nothing leaves while the state that covers it is not on disk; nothing but an input or the core's own timer
 //! wakes the task; no source of input keeps another waiting for more than `BATCH` packets.
 
+mod awake;
 mod command;
 mod links;
+mod names;
 mod reload;
 mod report;
 mod store;
 mod supervised;
 mod timer;
+mod ways;
 
 use std::collections::BTreeMap;
 use std::future::pending;
 use std::io;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::pin::pin;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
@@ -26,18 +30,22 @@ use anyhow::{Context as _, bail};
 use meshnet_proto::Node;
 use meshnet_proto::frame::ETHERNET_HEADER;
 use meshnet_proto::key::{PrivateKey, PublicKey};
+use meshnet_proto::link::{LinkEvent, Transmit};
 use meshnet_proto::offload::{Offload, Segmenter};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 use tracing::{debug, error, info, trace, warn};
 
+use self::awake::Awake;
 use self::command::PendingPing;
 use self::links::Links;
+use self::names::Names;
 use self::store::Store;
 use self::timer::Timer;
 use crate::config::{Config, Source};
 use crate::control::{Change, Control, Handle};
-use crate::link::FromLink;
+use crate::cipher::Ring;
+use crate::link::{FromLink, udp};
 use crate::netlink::{Interface, InterfaceEvent, Settings};
 use crate::peers::Roster;
 use crate::service;
@@ -47,6 +55,8 @@ use crate::{catalog, files, tap};
 
 /// How many packets one source may bring, or the core may emit, before the others get their turn.
 const BATCH: usize = 32;
+/// How many bytes of frames make a turn.
+const TURN: usize = 128 * 1024;
 
 /// All that a network needs, opened while the daemon still could.
 pub struct Parts {
@@ -62,6 +72,8 @@ pub struct Parts {
     pub private_key: PrivateKey,
     /// The TAP.
     pub tap: tap::Opened,
+    /// The sockets of udp links, by the links' names.
+    pub sockets: BTreeMap<String, udp::Opened>,
     /// The netlink helper, which ends when this is dropped.
     pub interface: Interface,
     /// What it made of the interface.
@@ -89,6 +101,14 @@ pub struct Instance {
     tap: tap::Tap,
     tap_is_up: bool,
     links: Links,
+    /// What a udp link did not take: nothing more is sent or read from the TAP until it does.
+    blocked: Option<Transmit>,
+    names: Names,
+    /// Where others may reach this host.
+    surroundings: Vec<IpAddr>,
+    awake: Awake,
+    /// A peer may be reached by other means than the kernel knows.
+    routes_due: bool,
     from_links: mpsc::Receiver<FromLink>,
     interface: Interface,
     /// What the interface is, unless the kernel refused to make it so.
@@ -154,7 +174,7 @@ pub async fn run(parts: Parts) -> anyhow::Result<()> {
 
 impl Instance {
     fn new(parts: Parts) -> anyhow::Result<Self> {
-        let Parts { source, bus_name: _, config, roster, private_key, tap, control, .. } = parts;
+        let Parts { source, bus_name: _, config, roster, private_key, tap, control, mut sockets, .. } = parts;
         let Parts { interface, settings, interface_events, state_path, status_path, .. } = parts;
         let started = Instant::now();
         let public_key = private_key.public();
@@ -168,10 +188,14 @@ impl Instance {
         };
         let mut node = Node::new(&core, random()?, unix_time, started)?;
         let store = Store::open(state_path, &mut node)?;
+        node.set_aead(&Ring);
         let (mut links, from_links) = Links::new(&roster);
         for spec in &config.links {
-            links.start(spec)?;
+            if let Some((id, caps)) = links.start(spec, sockets.remove(&spec.name))? {
+                node.handle_link(id, LinkEvent::Up(caps), started);
+            }
         }
+        let names = Names::new(&roster)?;
         Ok(Self {
             node,
             source,
@@ -179,9 +203,14 @@ impl Instance {
             roster,
             public_key,
             started,
-            tap: tap.into_async().context("cannot watch the TAP")?,
+            tap: prepared(tap, &config, &mut node)?,
             tap_is_up: true,
             links,
+            blocked: None,
+            names,
+            surroundings: Vec::new(),
+            awake: Awake::new(),
+            routes_due: false,
             from_links,
             interface,
             settings: Some(settings),
@@ -215,6 +244,7 @@ impl Instance {
         loop {
             let more = self.drain()?;
             let now = Instant::now();
+            let blocked = self.blocked.as_ref().map(|transmit| transmit.link);
             self.tell_state();
             self.report(now);
             self.timer.arm(self.node.poll_timeout(now), self.store.retry_at(), self.supervisor.feed_at())?;
@@ -230,7 +260,13 @@ impl Instance {
                 event = self.interface_events.recv() => self.handle_interface(event)?,
                 message = self.from_links.recv() => self.handle_links(message)?,
                 Some(command) = self.control.commands.recv() => self.handle_command(command).await,
-                readable = self.tap.readable() => {
+                readable = self.links.readable() => {
+                    let link = readable.context("cannot wait for UDP")?;
+                    self.handle_udp(link)?;
+                }
+                writable = self.links.writable(blocked) => writable.context("cannot wait for UDP")?,
+                Some(resolved) = self.names.resolved.recv() => self.handle_resolved(resolved),
+                readable = self.tap.readable(), if blocked.is_none() => {
                     readable.context("cannot wait for the TAP")?;
                     self.handle_frames()?;
                 }
@@ -265,6 +301,10 @@ impl Instance {
                 // One that is down only has no frames; this one is removed.
                 Err(error) => return Err(error).context("the TAP is gone"),
             }
+            // What was sealed leaves while it is warm.
+            if bytes >= TURN {
+                break;
+            }
         }
         Ok(())
     }
@@ -285,7 +325,7 @@ impl Instance {
                 info!(interface = self.config.tap_name, "the interface is up again");
                 self.tap_is_up = true;
             }
-            InterfaceEvent::Surroundings(addresses) => debug!(?addresses, "something changed around us"),
+            InterfaceEvent::Surroundings(addresses) => self.handle_surroundings(addresses),
             InterfaceEvent::Broken(error) => bail!("the interface is up again, but {error}"),
             InterfaceEvent::Removed => {
                 error!(message_id = catalog::INTERFACE_TAKEN, "somebody removed the interface");
@@ -299,7 +339,11 @@ impl Instance {
     fn drain(&mut self) -> anyhow::Result<bool> {
         let now = Instant::now();
         let mut more = false;
-        let mut may_send = self.store.save(&mut self.node, now);
+        if self.awake.slept() {
+            info!("the host was suspended: every path has to show that it still works");
+            self.node.handle_resume(now);
+        }
+        let mut may_send = self.unblock(now)? && self.store.save(&mut self.node, now);
         let mut count = 0;
         while let Some(frame) = self.node.poll_device() {
             trace!(bytes = frame.bytes.len(), "frame to the kernel");
@@ -322,7 +366,7 @@ impl Instance {
                 more = true;
                 break;
             }
-            may_send = self.store.save(&mut self.node, now);
+            may_send = self.blocked.is_none() && self.store.save(&mut self.node, now);
         }
         if std::mem::take(&mut self.handshaking) {
             self.control.tell(Change::Network);
@@ -331,6 +375,7 @@ impl Instance {
             self.handle_event(&event, now);
             self.note_change();
         }
+        self.tune_routes();
         Ok(more)
     }
 
@@ -390,6 +435,16 @@ impl Instance {
         }
         Ok(())
     }
+}
+
+/// Hands the TAP to the runtime. Only a network with links where air is free has the kernel leave work to us: a radio gets
+/// packets one by one.
+fn prepared(tap: tap::Opened, config: &Config, node: &mut Node) -> anyhow::Result<tap::Tap> {
+    let mut tap = tap.into_async().context("cannot watch the TAP")?;
+    let wanted = if ways::has_free(config) { tap.offloads() } else { tap::Offloads::None };
+    tap.set_offloads(wanted).context("cannot say what the kernel may leave to us")?;
+    node.set_device_offload(wanted != tap::Offloads::None, wanted == tap::Offloads::TcpAndUdp);
+    Ok(tap)
 }
 
 /// Is ready at once, or never.

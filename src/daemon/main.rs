@@ -99,11 +99,20 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
     for dir in [&state_dir, &runtime_dir] {
         files::check_dir(dir)?;
     }
-    let (interface, interface_events) = netlink::start(&config.tap_name, false)?;
+    // Marks, and ports below 1024, take capabilities that are about to go.
+    let mut sockets = BTreeMap::new();
+    for link in &config.links {
+        if let LinkKind::Udp(udp) = &link.kind {
+            sockets.insert(link.name.clone(), udp::open(&link.name, udp)?);
+        }
+    }
+    let has_udp = !sockets.is_empty();
+    let (interface, interface_events) = netlink::start(&config.tap_name, has_udp)?;
     let roster = Roster::load(state_dir.join(format!("{}.peers", config.tap_name)), &config.peers)?;
     let allowed = roster.members().iter().flat_map(|member| member.peer.core.allowed_ips.iter().copied());
     let mac = meshnet_proto::mac_of(&private_key.public());
-    let settings = Settings::new(mac, config.mtu, config.addresses.clone(), allowed, Ways::Radios);
+    let ways = if has_udp { Ways::Mixed(BTreeMap::new()) } else { Ways::Radios };
+    let settings = Settings::new(mac, config.mtu, config.addresses.clone(), allowed, ways);
     interface.configure(settings.clone())?;
     privilege::drop_all()?;
     let config_dir = source.file.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));

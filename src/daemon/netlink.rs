@@ -25,7 +25,7 @@ use futures_util::{StreamExt as _, TryStreamExt as _};
 use ipnet::IpNet;
 use rtnetlink::sys::AsyncSocket as _;
 use tokio::sync::{mpsc, oneshot};
-use tracing::debug;
+use tracing::{debug, warn};
 
 pub use watch::InterfaceEvent;
 
@@ -115,6 +115,12 @@ impl Interface {
         let (done, answer) = oneshot::channel();
         self.requests.blocking_send(Configure { settings, done }).map_err(|_| gone())?;
         answer.blocking_recv().map_err(|_| gone())?
+    }
+
+    /// As [`Interface::configure`], without waiting for what comes of it. Returns whether the helper takes it.
+    pub fn request(&self, settings: Settings) -> bool {
+        let (done, _nobody) = oneshot::channel();
+        self.requests.try_send(Configure { settings, done }).is_ok()
     }
 
     /// As [`Interface::configure`], for a task.
@@ -246,8 +252,10 @@ async fn serve(
                 if applied.is_ok() {
                     current = Some(settings);
                 }
-                // Who asked may have stopped waiting.
-                let _ = done.send(applied);
+                // Who asked may not be waiting.
+                if let Err(Err(error)) = done.send(applied) {
+                    warn!("the interface is not quite as it should be: {error:#}");
+                }
                 continue;
             }
             news = watch.next() => match news {

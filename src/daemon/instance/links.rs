@@ -4,17 +4,20 @@
 //! its successor says.
 
 use std::collections::BTreeMap;
+use std::future::pending;
+use std::io;
 use std::time::Instant;
 
 use anyhow::{Context as _, bail};
-use meshnet_proto::link::{Class, LinkEvent, LinkId, Refusal, Transmit};
+use meshnet_proto::link::{Class, LinkCaps, LinkEvent, LinkId, Refusal, Transmit};
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, watch};
 use tracing::{debug, trace};
 
 use super::{BATCH, Instance, random};
 use crate::control::Change;
-use crate::link::{self, Contact, FromLink, Incoming, Link, LinkKind, LinkSpec, LinkStatus, UdpSpec};
+use crate::link::udp::{self, Evidence, UdpLink};
+use crate::link::{self, Contact, FromLink, Incoming, Link, LinkKind, LinkSpec, LinkStatus};
 use crate::peers::Roster;
 
 /// How many messages from all drivers may wait.
@@ -28,12 +31,44 @@ pub(super) struct Links {
     contacts: watch::Sender<Vec<Contact>>,
 }
 
-/// A driver at work.
+/// A link at work.
 struct Running {
     spec: LinkSpec,
-    link: Link,
+    carrier: Carrier,
     up: bool,
     told: Told,
+}
+
+/// What carries it.
+enum Carrier {
+    /// A driver with a task of its own.
+    Driver(Link),
+    /// A socket that the core's task looks after itself: air is free there, and a hop between tasks is not.
+    Udp(Box<UdpLink>),
+}
+
+impl Running {
+    fn status(&self) -> LinkStatus {
+        match &self.carrier {
+            Carrier::Driver(link) => link.status.borrow().clone(),
+            Carrier::Udp(udp) => udp_status(&self.spec, udp),
+        }
+    }
+}
+
+fn udp_status(spec: &LinkSpec, udp: &UdpLink) -> LinkStatus {
+    let counters = udp.counters();
+    LinkStatus {
+        state: "up",
+        mtu: Some(udp.caps().mtu),
+        connections: 1,
+        sent: counters.sent,
+        received: counters.received,
+        refused: counters.refused,
+        bytes_out: counters.sent_bytes,
+        bytes_in: counters.received_bytes,
+        ..LinkStatus::new(spec)
+    }
 }
 
 /// What a client would want to hear of at once. Counters change all the time and are asked for.
@@ -66,27 +101,79 @@ impl Links {
         (Self { running: BTreeMap::new(), next: 0, to_core, contacts }, from_links)
     }
 
-    /// Starts a driver.
-    pub(super) fn start(&mut self, spec: &LinkSpec) -> anyhow::Result<()> {
+    /// Starts a link. Of a udp link the socket may have been `opened` before; returns what it promises, which the caller
+    /// tells the core. A driver tells by itself.
+    pub(super) fn start(
+        &mut self,
+        spec: &LinkSpec,
+        opened: Option<udp::Opened>,
+    ) -> anyhow::Result<Option<(LinkId, LinkCaps)>> {
         let id = LinkId(self.next);
         self.next = self.next.checked_add(1).context("too many links were started: this takes a restart")?;
-        let link = match &spec.kind {
+        let (carrier, told, caps) = match &spec.kind {
             LinkKind::Meshtastic(radio) => {
                 let (contacts, to_core) = (self.contacts.subscribe(), self.to_core.clone());
-                link::start(id, spec.name.clone(), radio.clone(), contacts, random()?, to_core)
+                let link = link::start(id, spec.name.clone(), radio.clone(), contacts, random()?, to_core);
+                let told = Told::of(&link.status.borrow());
+                (Carrier::Driver(link), told, None)
             }
-            LinkKind::Udp(udp) => self.start_udp(id, &spec.name, udp)?,
+            LinkKind::Udp(udp) => {
+                let opened = opened.map_or_else(|| udp::open(&spec.name, udp), Ok)?;
+                let link = opened.into_async().with_context(|| format!("cannot use the link {}", spec.name))?;
+                let caps = LinkCaps { cost: udp.cost.unwrap_or(0), ..link.caps() };
+                let told = Told::of(&udp_status(spec, &link));
+                (Carrier::Udp(Box::new(link)), told, Some((id, caps)))
+            }
         };
-        let told = Told::of(&link.status.borrow());
-        self.running.insert(id, Running { spec: spec.clone(), link, up: false, told });
-        Ok(())
+        self.running.insert(id, Running { spec: spec.clone(), carrier, up: caps.is_some(), told });
+        Ok(caps)
     }
 
-    /// Opens the sockets of a udp link.
-    // The node does not speak over UDP in this tree; who teaches it to puts the sockets here.
-    #[allow(clippy::unused_self)]
-    fn start_udp(&mut self, _: LinkId, name: &str, udp: &UdpSpec) -> anyhow::Result<Link> {
-        bail!("the link {name} at {udp} cannot be started: this daemon has no udp driver")
+    fn udp(&self) -> impl Iterator<Item = (LinkId, &UdpLink)> {
+        self.running.iter().filter_map(|(id, running)| match &running.carrier {
+            Carrier::Udp(udp) => Some((*id, &**udp)),
+            Carrier::Driver(_) => None,
+        })
+    }
+
+    fn udp_mut(&mut self, id: LinkId) -> Option<&mut UdpLink> {
+        match &mut self.running.get_mut(&id)?.carrier {
+            Carrier::Udp(udp) => Some(udp),
+            Carrier::Driver(_) => None,
+        }
+    }
+
+    /// Waits until something may have come on a udp link, and says on which; for ever if there is none.
+    pub(super) async fn readable(&self) -> io::Result<LinkId> {
+        let mut links = self.udp();
+        let Some((first, udp)) = links.next() else { return pending().await };
+        let Some(second) = links.next() else { return udp.readable().await.map(|()| first) };
+        let all = [(first, udp), second].into_iter().chain(links);
+        let waits = all.map(|(id, udp)| Box::pin(async move { udp.readable().await.map(|()| id) }));
+        futures_util::future::select_all(waits).await.0
+    }
+
+    /// Waits until a udp link that took no more may take something again.
+    pub(super) async fn writable(&self, blocked: Option<LinkId>) -> io::Result<()> {
+        let link = blocked.and_then(|blocked| self.udp().find(|(id, _)| *id == blocked));
+        match link {
+            Some((_, udp)) => udp.writable().await,
+            None => pending().await,
+        }
+    }
+
+    /// The ports on which others reach us.
+    pub(super) fn ports(&self) -> Vec<u16> {
+        self.udp().filter_map(|(_, udp)| udp.local_addr().ok()).map(|address| address.port()).collect()
+    }
+
+    /// Addresses or routes of this host have changed.
+    pub(super) fn forget_sources(&mut self) {
+        for running in self.running.values_mut() {
+            if let Carrier::Udp(udp) = &mut running.carrier {
+                udp.forget_sources();
+            }
+        }
     }
 
     /// Stops a driver; the caller tells the core. Returns whether the link worked.
@@ -101,7 +188,7 @@ impl Links {
 
     /// What each driver shows.
     pub(super) fn status(&self) -> BTreeMap<LinkId, LinkStatus> {
-        self.running.iter().map(|(id, running)| (*id, running.link.status.borrow().clone())).collect()
+        self.running.iter().map(|(id, running)| (*id, running.status())).collect()
     }
 
     /// Whether any link works.
@@ -130,6 +217,40 @@ fn contacts(roster: &Roster) -> Vec<Contact> {
 }
 
 impl Instance {
+    /// Takes what came on a udp link, and gives the kernel what was in it.
+    pub(super) fn handle_udp(&mut self, id: LinkId) -> anyhow::Result<()> {
+        let now = Instant::now();
+        let Some(udp) = self.links.udp_mut(id) else { return Ok(()) };
+        let rows = udp.recv().context("the UDP socket is of no use any more")?;
+        trace!(link = id.0, rows, "datagrams");
+        for row in udp.rows() {
+            self.node.handle_datagrams(id, row.from, row.bytes, row.segment, now);
+            while let Some(frame) = self.node.poll_device() {
+                if let Err(error) = self.tap.write(frame.bytes, frame.offload)
+                    && self.tap_is_up
+                {
+                    debug!(%error, "the kernel did not take a frame");
+                }
+            }
+        }
+        while let Some(evidence) = self.links.udp_mut(id).and_then(UdpLink::poll_evidence) {
+            if let Evidence::Unreachable { to, .. } = evidence {
+                self.node.handle_unreachable(id, to, now);
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends what a udp link did not take, if it takes it now. Returns whether nothing is in the way any more.
+    pub(super) fn unblock(&mut self, now: Instant) -> anyhow::Result<bool> {
+        if let Some(transmit) = self.blocked.take()
+            && self.links.running.contains_key(&transmit.link)
+        {
+            self.transmit(transmit, now)?;
+        }
+        Ok(self.blocked.is_none())
+    }
+
     /// Takes what drivers say: `first`, and what waits behind it, as much as one turn may.
     pub(super) fn handle_links(&mut self, first: Option<FromLink>) -> anyhow::Result<()> {
         let mut message = first.context("all link drivers have ended")?;
@@ -149,7 +270,7 @@ impl Instance {
             return;
         };
         // A driver's word that there is something to see may not have found room before this one.
-        let seen = Told::of(&running.link.status.borrow());
+        let seen = Told::of(&running.status());
         if running.told != seen {
             running.told = seen;
             self.control.tell(Change::LinkChanged(running.spec.name.clone()));
@@ -187,10 +308,21 @@ impl Instance {
         trace!(link = self.links.name(link), %to, bytes, ?class, token, "datagram to be sent");
         // A handshake begins, or goes on: some peer's state may be another.
         self.handshaking |= class == Class::Handshake;
-        let Some(running) = self.links.running.get(&link) else {
+        let Some(running) = self.links.running.get_mut(&link) else {
             bail!("the core sends to link {}, which there is not", link.0);
         };
-        match running.link.outgoing.try_send(transmit) {
+        let driver = match &mut running.carrier {
+            Carrier::Driver(driver) => driver,
+            Carrier::Udp(udp) => {
+                match udp.send(&transmit) {
+                    Err(Refusal::QueueFull) => self.blocked = Some(transmit),
+                    // Whoever is behind it is found out by silence, or was told against by the network.
+                    Ok(()) | Err(_) => self.node.recycle(transmit.payload),
+                }
+                return Ok(());
+            }
+        };
+        match driver.outgoing.try_send(transmit) {
             Ok(()) => Ok(()),
             Err(TrySendError::Full(_)) => {
                 debug!(link = self.links.name(link), "driver's channel is full");

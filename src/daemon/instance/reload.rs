@@ -13,7 +13,6 @@ use super::Instance;
 use crate::catalog;
 use crate::config::{Config, Severity};
 use crate::control::Change;
-use crate::netlink::{Settings, Ways};
 use crate::peers::{Member, Roster};
 
 impl Instance {
@@ -79,7 +78,11 @@ impl Instance {
         for spec in &config.links {
             if !self.links.specs().any(|(_, running)| running == spec) {
                 info!(link = spec.name, "link is added: {}", spec.kind);
-                self.links.start(spec).map_err(|error| Error::Failed(format!("{error:#}")))?;
+                let started = self.links.start(spec, None).map_err(|error| Error::Failed(format!("{error:#}")))?;
+                if let Some((id, caps)) = started {
+                    self.node.handle_link(id, LinkEvent::Up(caps), now);
+                    self.tell_own_addresses();
+                }
             }
         }
         Ok(())
@@ -152,10 +155,7 @@ impl Instance {
 
     /// Brings the interface's addresses, MTU and routes in line.
     pub(super) async fn settle_interface(&mut self) -> Result<(), Error> {
-        let allowed = self.roster.members().iter().flat_map(|member| member.peer.core.allowed_ips.iter());
-        let mac = meshnet_proto::mac_of(&self.public_key);
-        let addresses = self.config.addresses.clone();
-        let settings = Settings::new(mac, self.config.mtu, addresses, allowed.copied(), Ways::Radios);
+        let settings = self.wanted_settings();
         if self.settings.as_ref() == Some(&settings) {
             return Ok(());
         }

@@ -9,7 +9,7 @@ pub const DEFAULT_PORT: u16 = 51820;
 /// Where a UDP link listens, and how what it sends is marked.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct UdpSpec {
-    /// The addresses to listen on; none: on all of the host, in both families.
+    /// The address to listen on, one at most; none: on all of the host, in both families.
     pub listen: Vec<IpAddr>,
     /// The port to listen on; 0 lets the kernel choose one.
     pub port: u16,

@@ -30,7 +30,7 @@ const MAX_CHANNEL: u16 = 7;
 /// The highest hop limit that a Meshtastic packet can have.
 const MAX_HOPS: u16 = 7;
 /// How many addresses one udp link may listen on.
-const MAX_LISTEN: usize = 16;
+const MAX_LISTEN: usize = 1;
 
 /// A link and the line that it is from.
 pub(super) struct Link {

@@ -47,8 +47,9 @@ impl Opened {
 /// # Errors
 /// If the kernel refuses: the port is taken, there is no such address or interface, a capability is missing.
 pub fn open(name: &str, spec: &UdpSpec) -> anyhow::Result<Opened> {
-    let address = spec.listen.unwrap_or(Ipv6Addr::UNSPECIFIED.into());
-    let opened = bind(spec, address).or_else(|error| match (spec.listen, error.raw_os_error()) {
+    let listen = spec.listen.first().copied();
+    let address = listen.unwrap_or(Ipv6Addr::UNSPECIFIED.into());
+    let opened = bind(spec, address).or_else(|error| match (listen, error.raw_os_error()) {
         (None, Some(libc::EAFNOSUPPORT | libc::EADDRNOTAVAIL)) => {
             info!(link = name, "no IPv6 here: IPv4 only");
             bind(spec, Ipv4Addr::UNSPECIFIED.into())
