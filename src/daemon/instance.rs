@@ -286,8 +286,8 @@ impl Instance {
         let mut may_send = self.store.save(&mut self.node, now);
         let mut count = 0;
         while let Some(frame) = self.node.poll_device() {
-            trace!(bytes = frame.len(), "frame to the kernel");
-            if let Err(error) = self.tap.write(&frame)
+            trace!(bytes = frame.bytes.len(), "frame to the kernel");
+            if let Err(error) = self.tap.write(&frame.bytes)
                 && self.tap_is_up
             {
                 debug!(%error, "the kernel did not take a frame");

@@ -11,7 +11,7 @@ use clap::Parser as _;
 use meshnet_proto::key::PrivateKey;
 use meshnetd::cli::Arguments;
 use meshnetd::config::{self, Config, ConfigError, Severity, Source};
-use meshnetd::netlink::Settings;
+use meshnetd::netlink::{Settings, Ways};
 use meshnetd::peers::Roster;
 use meshnetd::systemd::store;
 use meshnetd::{catalog, control, files, instance, log, netlink, privilege, tap, wall};
@@ -103,7 +103,7 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
     let roster = Roster::load(state_dir.join(format!("{}.peers", config.tap_name)), &config.peers)?;
     let allowed = roster.members().iter().flat_map(|member| member.peer.core.allowed_ips.iter().copied());
     let mac = meshnet_proto::mac_of(&private_key.public());
-    let settings = Settings::new(mac, config.mtu, config.addresses.clone(), allowed);
+    let settings = Settings::new(mac, config.mtu, config.addresses.clone(), allowed, Ways::Radios);
     interface.configure(settings.clone())?;
     privilege::drop_all()?;
     let config_dir = source.file.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));

@@ -15,6 +15,7 @@ mod apply;
 mod present;
 mod watch;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::thread;
 
@@ -40,6 +41,17 @@ pub struct Settings {
     pub addresses: Vec<IpNet>,
     /// What is reached through it besides: everybody's AllowedIPs.
     pub routes: Vec<IpNet>,
+    /// What TCP is told of the ways behind it.
+    pub ways: Ways,
+}
+
+/// What TCP is told of the ways behind an interface: how much may be under way, and how long a packet may be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ways {
+    /// Radios and nothing else.
+    Radios,
+    /// The network has links where air is free too. What is reached by radio at present, and how long a packet may be there.
+    Mixed(BTreeMap<IpNet, u16>),
 }
 
 impl Settings {
@@ -51,6 +63,7 @@ impl Settings {
         mtu: u16,
         addresses: Vec<IpNet>,
         allowed: impl IntoIterator<Item = IpNet>,
+        ways: Ways,
     ) -> Self {
         let mut routes: Vec<IpNet> = allowed.into_iter().collect();
         routes.retain(|prefix| {
@@ -60,7 +73,17 @@ impl Settings {
         });
         routes.sort();
         routes.dedup();
-        Self { mac, mtu, addresses, routes }
+        Self { mac, mtu, addresses, routes, ways }
+    }
+
+    /// Everything that has a route of its own: what `routes` says, and what is to be told apart from its surroundings.
+    fn own_routes(&self) -> BTreeSet<IpNet> {
+        let mut all: BTreeSet<IpNet> = self.routes.iter().copied().collect();
+        if let Ways::Mixed(by_radio) = &self.ways {
+            let spoken = |prefix: &&IpNet| matches!(prefix, IpNet::V4(_)) || speaks_ipv6(self.mtu);
+            all.extend(by_radio.keys().filter(spoken));
+        }
+        all
     }
 }
 
@@ -221,14 +244,24 @@ mod tests {
     #[test]
     fn a_prefix_inside_our_own_network_needs_no_route() {
         let allowed = nets(&["10.42.0.2/32", "10.42.0.0/24", "10.43.0.0/16", "10.0.0.0/8", "10.43.0.0/16"]);
-        let settings = Settings::new([2; 6], 180, nets(&["10.42.0.1/24"]), allowed);
+        let settings = Settings::new([2; 6], 180, nets(&["10.42.0.1/24"]), allowed, Ways::Radios);
         assert_eq!(settings.routes, nets(&["10.0.0.0/8", "10.43.0.0/16"]));
+    }
+
+    #[test]
+    fn a_peer_inside_our_own_network_has_a_route_while_its_way_is_another() {
+        let host: IpNet = "10.42.0.2/32".parse().unwrap();
+        let ways = Ways::Mixed([(host, 600)].into());
+        let settings = Settings::new([2; 6], 1420, nets(&["10.42.0.1/24"]), [host], ways);
+        assert_eq!(settings.routes, []);
+        assert_eq!(settings.own_routes(), [host].into());
     }
 
     #[test]
     fn an_interface_too_small_for_ipv6_gets_no_route_of_it() {
         let allowed = || nets(&["fd43::/64"]);
-        assert_eq!(Settings::new([2; 6], 1279, nets(&["10.42.0.1/24"]), allowed()).routes, []);
-        assert_eq!(Settings::new([2; 6], 1280, nets(&["10.42.0.1/24"]), allowed()).routes, allowed());
+        let routes =
+            |mtu| Settings::new([2; 6], mtu, nets(&["10.42.0.1/24"]), allowed(), Ways::Radios).routes;
+        assert_eq!((routes(1279), routes(1280)), (Vec::new(), allowed()));
     }
 }

@@ -216,6 +216,8 @@ mod tests {
                 allowed_ips: vec![format!("10.0.0.{number}/32").parse().unwrap()],
                 endpoints: vec![LinkAddr::radio(node)],
                 mode: PeerMode::Symmetric,
+                keepalive: None,
+                bulk_over_metered: true,
             },
             contacts: vec![Contact { node, public_key: Some([number; 32]) }],
         }

@@ -1,5 +1,7 @@
 //! What a [`Node`](crate::Node) is told, at its birth and later: parsed and checked, so that nothing in it can be wrong in form.
 
+use std::time::Duration;
+
 use ipnet::IpNet;
 
 use crate::key::{PresharedKey, PrivateKey, PublicKey};
@@ -36,6 +38,11 @@ pub struct PeerConfig {
     pub endpoints: Vec<LinkAddr>,
     /// Which session protocol.
     pub mode: PeerMode,
+    /// [`PeerMode::Wireguard`] on links where air is free: how often at least the peer hears something, so that a NAT on
+    /// the way does not forget us. Nothing of the kind goes over a metered link.
+    pub keepalive: Option<Duration>,
+    /// [`PeerMode::Wireguard`]: bulk traffic may use a metered link while a link where air is free could reach the peer.
+    pub bulk_over_metered: bool,
 }
 
 /// The session protocol spoken with a peer.

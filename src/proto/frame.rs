@@ -159,6 +159,18 @@ pub fn ethernet(destination: Mac, source: Mac, ether_type: u16) -> Vec<u8> {
 }
 
 impl<'a> Packet<'a> {
+    /// Reads an IP packet of either version; what follows its end is padding.
+    ///
+    /// # Errors
+    /// If it is none, or shorter than its headers say.
+    pub fn parse(bytes: &'a [u8]) -> Result<Self, Malformed> {
+        match bytes.first().ok_or(Malformed)? >> 4 {
+            4 => Self::parse_v4(bytes),
+            6 => Self::parse_v6(bytes),
+            _ => Err(Malformed),
+        }
+    }
+
     fn parse_v4(bytes: &'a [u8]) -> Result<Self, Malformed> {
         let header = bytes.first_chunk::<20>().ok_or(Malformed)?;
         let header_len = usize::from(header[0] & 15) * 4;

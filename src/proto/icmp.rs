@@ -1,7 +1,8 @@
 //! ICMP of our own making.
 //!
 //! The answer to a packet that goes nowhere: ICMP host unreachable (RFC 792), or ICMPv6 address unreachable (RFC 4443
-//! section 3.1), at once, so that a program need not wait for its own timeout.
+//! section 3.1), at once, so that a program need not wait for its own timeout. The answer to one that is too long for its
+//! way says how long it may be.
 //!
 //! And the echo request, for pings of our own.
 //!
@@ -30,6 +31,19 @@ const QUOTE_V6: usize = 1280 - 48;
 /// a later fragment, to or from no single host.
 #[must_use]
 pub fn host_unreachable(packet: &Packet<'_>, to: Mac, from: Mac) -> Option<Vec<u8>> {
+    error(packet, to, from, [3, 1, 0, 0, 0, 0, 0, 0], [1, 3, 0, 0, 0, 0, 0, 0])
+}
+
+/// Writes the frame for `to` that says `packet` is longer than what the way carries, which is `mtu` bytes (RFC 1191 section
+/// 4, RFC 4443 section 3.2); `None` as of [`host_unreachable`].
+#[must_use]
+pub fn too_big(packet: &Packet<'_>, mtu: u16, to: Mac, from: Mac) -> Option<Vec<u8>> {
+    let [high, low] = mtu.to_be_bytes();
+    error(packet, to, from, [3, 4, 0, 0, 0, 0, high, low], [2, 0, 0, 0, 0, 0, high, low])
+}
+
+/// Writes the frame for `to` with an ICMP error about `packet`, whose first eight bytes are given for each family.
+fn error(packet: &Packet<'_>, to: Mac, from: Mac, v4: [u8; 8], v6: [u8; 8]) -> Option<Vec<u8>> {
     if packet.is_later_fragment || is_error(packet) {
         return None;
     }
@@ -38,9 +52,8 @@ pub fn host_unreachable(packet: &Packet<'_>, to: Mac, from: Mac) -> Option<Vec<u
             if source.is_unspecified() || source.is_multicast() || destination.is_multicast() {
                 return None;
             }
-            let quote = &packet.bytes[..packet.bytes.len().min(QUOTE_V4)];
-            let mut body = vec![3, 1, 0, 0, 0, 0, 0, 0];
-            body.extend_from_slice(quote);
+            let mut body = v4.to_vec();
+            body.extend_from_slice(&packet.bytes[..packet.bytes.len().min(QUOTE_V4)]);
             let mut out = ethernet(to, from, ether_type::IPV4);
             out.extend_from_slice(&ipv4(destination, source, NETWORK_CONTROL, body)?);
             Some(out)
@@ -49,7 +62,7 @@ pub fn host_unreachable(packet: &Packet<'_>, to: Mac, from: Mac) -> Option<Vec<u
             if source.is_unspecified() || source.is_multicast() || destination.is_multicast() {
                 return None;
             }
-            let mut body = vec![1, 3, 0, 0, 0, 0, 0, 0];
+            let mut body = v6.to_vec();
             body.extend_from_slice(&packet.bytes[..packet.bytes.len().min(QUOTE_V6)]);
             let mut out = ethernet(to, from, ether_type::IPV6);
             out.extend_from_slice(&icmpv6(destination, source, TTL, body));
@@ -196,6 +209,16 @@ mod tests {
         assert_eq!(echo_data(&request, Echo::Request).and_then(<[u8]>::first_chunk), Some(&mark));
         let pseudo = [0, 0, 0, 29, 0, 0, 0, 58];
         assert_eq!(checksum(&[&a.octets(), &b.octets(), &pseudo, request.payload]), 0);
+    }
+
+    #[test]
+    fn a_packet_that_is_too_long_is_answered_with_the_length_that_fits() {
+        let original = echo();
+        let answer = too_big(&packet(&original), 600, A, B).unwrap();
+        let parsed = packet(&answer);
+        assert_eq!(parsed.payload[..2], [3, 4]);
+        assert_eq!(parsed.payload[6..8], [2, 88]);
+        assert_eq!(checksum(&[parsed.payload]), 0);
     }
 
     #[test]

@@ -74,6 +74,12 @@ impl PrivateKey {
         shared.was_contributory().then(|| Zeroizing::new(shared.to_bytes()))
     }
 
+    /// Returns the 32 secret bytes.
+    #[must_use]
+    pub(crate) const fn expose(&self) -> &[u8; KEY_LEN] {
+        &self.0
+    }
+
     /// Returns the key as base64, for the one place that writes a fresh key out.
     #[must_use]
     pub fn to_base64(&self) -> Zeroizing<String> {

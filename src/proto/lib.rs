@@ -27,9 +27,10 @@ mod queue;
 mod route;
 pub mod terse;
 pub mod v1;
+pub mod wg;
 
 pub use neighbour::mac_of;
-pub use node::{Node, PingError, RekeyError};
+pub use node::{DeviceFrame, Node, PingError, RekeyError};
 
 #[cfg(test)]
 pub(crate) mod testing {

@@ -27,6 +27,11 @@ impl Bucket {
         }
         allowed
     }
+
+    /// Whether nothing was taken that has not come back.
+    pub fn is_full(&self, now: Instant) -> bool {
+        self.full_at.is_none_or(|at| at <= now)
+    }
 }
 
 #[cfg(test)]

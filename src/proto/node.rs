@@ -54,6 +54,7 @@ use crate::key::{PrivateKey, PublicKey};
 use crate::limit::Bucket;
 use crate::link::{Class, LinkAddr, LinkId, Transmit};
 use crate::neighbour;
+use crate::offload::Offload;
 use crate::queue::PeerIndex;
 use crate::route::Routes;
 use crate::v1::counters::Counters;
@@ -65,6 +66,15 @@ const MAX_DEVICE_FRAMES: usize = 512;
 const HANDSHAKES: Bucket = Bucket::new(16, Duration::from_millis(250));
 /// Answers to packets that go nowhere.
 const UNREACHABLES: Bucket = Bucket::new(50, Duration::from_millis(50));
+
+/// A frame for the interface.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeviceFrame {
+    /// The Ethernet frame; longer than the MTU allows only if `offload` says that it stands for several.
+    pub bytes: Vec<u8>,
+    /// What is left to the kernel to do.
+    pub offload: Offload,
+}
 
 /// A network's protocol core. See the module's introduction.
 pub struct Node {
@@ -88,7 +98,7 @@ pub struct Node {
     rng: ChaCha20Rng,
     handshakes: Bucket,
     unreachables: Bucket,
-    to_device: VecDeque<Vec<u8>>,
+    to_device: VecDeque<DeviceFrame>,
     events: VecDeque<Event>,
     account: Account,
     /// When each peer needs attention, and why.
@@ -237,6 +247,10 @@ impl Node {
     }
 
     fn push_device(&mut self, frame: Vec<u8>) {
+        self.push_device_frame(DeviceFrame { bytes: frame, offload: Offload::default() });
+    }
+
+    fn push_device_frame(&mut self, frame: DeviceFrame) {
         if self.to_device.len() < MAX_DEVICE_FRAMES {
             self.to_device.push_back(frame);
         } else {
@@ -249,7 +263,7 @@ impl Node {
     }
 
     /// Returns the next frame for the interface.
-    pub fn poll_device(&mut self) -> Option<Vec<u8>> {
+    pub fn poll_device(&mut self) -> Option<DeviceFrame> {
         self.to_device.pop_front()
     }
 

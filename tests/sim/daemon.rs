@@ -80,7 +80,7 @@ impl Daemon {
     /// Returns a frame for the interface.
     pub fn poll_device(&mut self) -> Option<Vec<u8>> {
         match self {
-            Self::Ours { node, .. } => node.poll_device(),
+            Self::Ours { node, .. } => node.poll_device().map(|frame| frame.bytes),
             Self::Tool(tool) => tool.poll_device(),
         }
     }

@@ -209,6 +209,8 @@ fn node(now: Instant) -> Node {
         allowed_ips: vec![Ipv4Net::from(address(at)).into()],
         endpoints: vec![LinkAddr::radio(num(at))],
         mode,
+        keepalive: None,
+        bulk_over_metered: true,
     });
     let config = Config {
         private_key: key(0),

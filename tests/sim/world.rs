@@ -107,6 +107,8 @@ impl Plan {
             allowed_ips: vec![IpNet::from(Ipv4Net::from(address(at)))],
             endpoints: vec![LinkAddr::radio(num(at))],
             mode: pair.mode,
+            keepalive: None,
+            bulk_over_metered: true,
         }
     }
 

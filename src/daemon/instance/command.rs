@@ -71,6 +71,8 @@ impl Instance {
             allowed_ips: Vec::new(),
             endpoints: Vec::new(),
             mode: PeerMode::Pki,
+            keepalive: None,
+            bulk_over_metered: true,
         };
         let blank = Peer { name: None, line: 0, core, contacts: Vec::new() };
         let added = changed(&Member { peer: blank, origin: Origin::Bus }, change)?;

@@ -13,7 +13,7 @@ use super::Instance;
 use crate::catalog;
 use crate::config::{Config, Severity};
 use crate::control::Change;
-use crate::netlink::Settings;
+use crate::netlink::{Settings, Ways};
 use crate::peers::{Member, Roster};
 
 impl Instance {
@@ -155,7 +155,8 @@ impl Instance {
     pub(super) async fn settle_interface(&mut self) -> Result<(), Error> {
         let allowed = self.roster.members().iter().flat_map(|member| member.peer.core.allowed_ips.iter());
         let mac = meshnet_proto::mac_of(&self.public_key);
-        let settings = Settings::new(mac, self.config.mtu, self.config.addresses.clone(), allowed.copied());
+        let addresses = self.config.addresses.clone();
+        let settings = Settings::new(mac, self.config.mtu, addresses, allowed.copied(), Ways::Radios);
         if self.settings.as_ref() == Some(&settings) {
             return Ok(());
         }

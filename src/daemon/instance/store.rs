@@ -108,6 +108,8 @@ mod tests {
             allowed_ips: vec!["10.0.0.2/32".parse().unwrap()],
             endpoints: vec![LinkAddr::radio(7)],
             mode: PeerMode::Symmetric,
+            keepalive: None,
+            bulk_over_metered: true,
         };
         let config = Config {
             private_key: PrivateKey::from_random([1; 32]),

@@ -12,7 +12,7 @@ use rtnetlink::packet_route::route::{RouteAttribute, RouteMessage, RouteMetric, 
 use rtnetlink::{Handle, LinkUnspec, RouteMessageBuilder};
 use tracing::debug;
 
-use super::{Settings, is_v6, present, speaks_ipv6};
+use super::{Settings, Ways, is_v6, present, speaks_ipv6};
 
 /// Routes through radios yield to whatever else leads there: usual metrics are 0 to 1024.
 pub(super) const ROUTE_METRIC: u32 = 4096;
@@ -22,16 +22,19 @@ const MAX_SEGMENTS: u32 = 6;
 const FIRST_SEGMENTS: u32 = 4;
 /// How many frames the kernel keeps for us. The daemon takes them at once and queues by itself, where it can choose.
 const TX_QUEUE_LEN: u32 = 64;
+/// And where they come at the rate of a cable: what a busy processor may leave waiting for a moment.
+const TX_QUEUE_LEN_FREE: u32 = 1000;
 
 /// Applies `settings` to the interface.
 pub(super) async fn apply(handle: &Handle, index: u32, settings: &Settings) -> anyhow::Result<()> {
     let link = present::link(handle, index).await?;
     let mut change = LinkUnspec::new_with_index(index);
+    let queue = if settings.ways == Ways::Radios { TX_QUEUE_LEN } else { TX_QUEUE_LEN_FREE };
     let wanted = [
         LinkAttribute::Mtu(settings.mtu.into()),
         // Setting it again would have the kernel forget its neighbours.
         LinkAttribute::Address(settings.mac.to_vec()),
-        LinkAttribute::TxQueueLen(TX_QUEUE_LEN),
+        LinkAttribute::TxQueueLen(queue),
     ];
     for attribute in wanted.into_iter().filter(|attribute| !present::has(&link, attribute)) {
         change = change.append_extra_attribute(attribute);
@@ -51,11 +54,11 @@ pub(super) async fn apply(handle: &Handle, index: u32, settings: &Settings) -> a
     handle.link().set(up.build()).execute().await.context("cannot take the interface up")?;
     for address in settings.addresses.iter().filter(|address| address.prefix_len() < address.max_prefix_len())
     {
-        let request = handle.route().add(own_network(index, address)).replace();
+        let request = handle.route().add(own_network(index, address, &settings.ways)).replace();
         request.execute().await.with_context(|| format!("cannot tune the route to {}", address.trunc()))?;
     }
-    for prefix in &settings.routes {
-        let request = handle.route().add(route(index, prefix)).replace();
+    for prefix in &settings.own_routes() {
+        let request = handle.route().add(route(index, prefix, &settings.ways)).replace();
         request.execute().await.with_context(|| format!("cannot add the route to {prefix}"))?;
     }
     present::remove_stale_routes(handle, index, settings).await
@@ -83,9 +86,9 @@ async fn add_address(handle: &Handle, index: u32, address: &IpNet) -> Result<(),
 }
 
 /// The route that the kernel made with the address, so that replacing it only adds what TCP is told.
-fn own_network(index: u32, address: &IpNet) -> RouteMessage {
+fn own_network(index: u32, address: &IpNet, ways: &Ways) -> RouteMessage {
     const KERNELS_V6_METRIC: u32 = 256;
-    tuned(match address {
+    let route = match address {
         IpNet::V4(address) => RouteMessageBuilder::<Ipv4Addr>::new()
             .destination_prefix(address.network(), address.prefix_len())
             .output_interface(index)
@@ -99,11 +102,12 @@ fn own_network(index: u32, address: &IpNet) -> RouteMessage {
             .priority(KERNELS_V6_METRIC)
             .protocol(RouteProtocol::Kernel)
             .build(),
-    })
+    };
+    if *ways == Ways::Radios { tuned(route, None) } else { route }
 }
 
-fn route(index: u32, prefix: &IpNet) -> RouteMessage {
-    tuned(match prefix {
+fn route(index: u32, prefix: &IpNet, ways: &Ways) -> RouteMessage {
+    let route = match prefix {
         IpNet::V4(prefix) => RouteMessageBuilder::<Ipv4Addr>::new()
             .destination_prefix(prefix.network(), prefix.prefix_len())
             .output_interface(index)
@@ -117,19 +121,29 @@ fn route(index: u32, prefix: &IpNet) -> RouteMessage {
             .priority(ROUTE_METRIC)
             .protocol(RouteProtocol::Static)
             .build(),
-    })
+    };
+    match ways {
+        Ways::Radios => tuned(route, None),
+        Ways::Mixed(by_radio) => match by_radio.get(prefix) {
+            Some(mtu) => tuned(route, Some(*mtu)),
+            None => route,
+        },
+    }
 }
 
 /// Tells TCP what the path is like. A half-duplex radio holds one packet; whatever more a sender has under way waits in our
 /// queue, where it only delays what is to be sent again and keeps the receiver's acknowledgements off the air.
-fn tuned(mut route: RouteMessage) -> RouteMessage {
+///
+/// And how long a packet may be, where that is less than the interface takes.
+fn tuned(mut route: RouteMessage, mtu: Option<u16>) -> RouteMessage {
     /// The number of the metric that the lock makes a limit (`RTAX_CWND`).
     const CWND: u32 = 7;
-    let metrics = vec![
+    let mut metrics = vec![
         RouteMetric::Lock(1 << CWND),
         RouteMetric::Cwnd(MAX_SEGMENTS),
         RouteMetric::InitCwnd(FIRST_SEGMENTS),
     ];
+    metrics.extend(mtu.map(|mtu| RouteMetric::Mtu(mtu.into())));
     route.attributes.push(RouteAttribute::Metrics(metrics));
     route
 }

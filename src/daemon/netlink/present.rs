@@ -90,6 +90,7 @@ pub(super) async fn remove_stale_routes(
     index: u32,
     settings: &Settings,
 ) -> anyhow::Result<()> {
+    let wanted = settings.own_routes();
     // The kernel chooses by what the request says: the main table of a busy router is long.
     let v4 = RouteMessageBuilder::<Ipv4Addr>::new().output_interface(index).protocol(RouteProtocol::Static);
     let v6 = RouteMessageBuilder::<Ipv6Addr>::new().output_interface(index).protocol(RouteProtocol::Static);
@@ -104,7 +105,7 @@ pub(super) async fn remove_stale_routes(
         };
         for route in routes.into_iter().filter(|route| is_ours(route, index)) {
             let Some(prefix) = destination(&route) else { continue };
-            if !settings.routes.contains(&prefix) {
+            if !wanted.contains(&prefix) {
                 let removed = handle.route().del(route).execute().await;
                 removed.with_context(|| format!("cannot remove the route to {prefix}"))?;
             }

@@ -20,7 +20,7 @@ use meshnet_system::story;
 use meshnetd::config::Source;
 use meshnetd::control::{self, Change, Command, Handle, PeerChange};
 use meshnetd::instance::{self, Parts};
-use meshnetd::netlink::{self, Settings};
+use meshnetd::netlink::{self, Settings, Ways};
 use meshnetd::peers::Roster;
 use meshnetd::{config, tap};
 
@@ -71,7 +71,7 @@ impl Site {
         let roster = Roster::load(self.peers(), &config.peers)?;
         let allowed = roster.members().iter().flat_map(|member| member.peer.core.allowed_ips.clone());
         let mac = meshnet_proto::mac_of(&private_key.public());
-        let settings = Settings::new(mac, config.mtu, config.addresses.clone(), allowed);
+        let settings = Settings::new(mac, config.mtu, config.addresses.clone(), allowed, Ways::Radios);
         interface.configure(settings.clone())?;
         let (handle, control) = control::channel();
         let parts = Parts {

@@ -48,6 +48,8 @@ fn node(ours: u16, theirs: impl Iterator<Item = u16>, now: Instant) -> Node {
         allowed_ips: vec![Ipv4Net::from(address(at)).into()],
         endpoints: vec![LinkAddr::radio(u32::from(at) + 1)],
         mode: PeerMode::Pki,
+        keepalive: None,
+        bulk_over_metered: true,
     });
     let config = Config {
         private_key: key(ours),

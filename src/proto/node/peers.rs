@@ -14,6 +14,7 @@ use crate::queue::PeerIndex;
 #[derive(Default)]
 pub(super) struct Peers {
     peers: BTreeMap<PeerIndex, Peer>,
+    by_key: BTreeMap<PublicKey, PeerIndex>,
     next: PeerIndex,
 }
 
@@ -22,16 +23,19 @@ impl Peers {
     pub(super) fn add(&mut self, peer: Peer) -> PeerIndex {
         let at = self.next;
         self.next += 1;
+        self.by_key.insert(peer.public_key, at);
         self.peers.insert(at, peer);
         at
     }
 
     pub(super) fn remove(&mut self, at: PeerIndex) -> Option<Peer> {
-        self.peers.remove(&at)
+        let peer = self.peers.remove(&at)?;
+        self.by_key.remove(&peer.public_key);
+        Some(peer)
     }
 
     pub(super) fn find(&self, key: &PublicKey) -> Option<PeerIndex> {
-        self.iter().find(|(_, peer)| peer.public_key == *key).map(|(at, _)| at)
+        self.by_key.get(key).copied()
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = (PeerIndex, &Peer)> {

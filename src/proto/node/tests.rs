@@ -97,6 +97,8 @@ fn config(setup: &Setup, ours: usize) -> Config {
             allowed_ips: vec![address(theirs).into()],
             endpoints: vec![radio(theirs)],
             mode: setup.mode,
+            keepalive: None,
+            bulk_over_metered: true,
         }],
     }
 }
@@ -153,7 +155,7 @@ impl World {
         if let Some(stored) = node.poll_store() {
             self.stored[at] = Some(stored);
         }
-        self.delivered[at].extend(std::iter::from_fn(|| node.poll_device()));
+        self.delivered[at].extend(std::iter::from_fn(|| node.poll_device()).map(|frame| frame.bytes));
         while let Some(transmit) = node.poll_transmit(self.now) {
             assert!(transmit.payload.len() <= 219, "{} bytes", transmit.payload.len());
             assert_eq!(transmit.to, radio(1 - at));

@@ -135,6 +135,8 @@ impl Draft {
             allowed_ips: self.allowed_ips.into_iter().map(|(_, prefix)| prefix).collect(),
             endpoints,
             mode: self.mode,
+            keepalive: None,
+            bulk_over_metered: true,
         };
         Some(Peer { name: self.name, line, core, contacts })
     }

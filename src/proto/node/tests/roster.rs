@@ -25,6 +25,8 @@ fn third() -> PeerConfig {
         allowed_ips: vec!["10.0.0.3/32".parse().unwrap()],
         endpoints: vec![LinkAddr::radio(3)],
         mode: PeerMode::Pki,
+        keepalive: None,
+        bulk_over_metered: true,
     }
 }
 

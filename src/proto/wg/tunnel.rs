@@ -1,0 +1,553 @@
+//! One peer's machine: which sessions there are, which one is used, when the next one is due.
+//!
+//! Life-cycle. Nothing → an outgoing packet starts a *handshake*: initiations, each with a fresh ephemeral key, until one is
+//! answered or the tries are used up. A valid response makes the session current. Answering a peer's initiation makes a
+//! session that is used for nothing until something authenticates under it. A session is renewed by whoever began it, when
+//! it is old and there is something to send; and by either side when the other may have lost it. Keys are erased when their
+//! time is over, whether or not anything happens. The constants are those of the [`Regime`]: of the link that carries the
+//! session, which may change at any moment without costing it.
+//!
+//! How to drive it:
+//! - Tell the path: [`Tunnel::set_regime`], also when only the pace changed; [`Tunnel::set_metered_too`].
+//! - Before a packet is queued: [`Tunnel::readiness`]. When it leaves: [`Tunnel::sealing`], then seal with any cipher.
+//! - What comes in: find the keys by [`Tunnel::opening`] or [`Tunnel::openings`], open, then call [`Tunnel::opened`], whose
+//!   error is the replay window's. What nothing opened: [`Tunnel::unopened`].
+//! - Handshakes: [`identify`](super::noise::identify) says whose tunnel is to [`accept`](Tunnel::accept); a response goes to
+//!   [`Tunnel::handle_response`].
+//! - After each of these: drain [`Tunnel::poll_action`], then arm a timer by [`Tunnel::deadline`] for
+//!   [`Tunnel::handle_timeout`].
+//!
+//! Invariants: no counter is given out twice; none is accepted twice; nothing is sealed under a session that the peer has
+//! not proven to hold; what does not authenticate changes nothing but limits; memory is bounded. Of two handshakes that
+//! cross, that of the side with the lower public key counts, so both sides end up with one session.
+
+mod alive;
+mod attempts;
+mod doubt;
+mod handshake;
+mod keyring;
+#[cfg(test)]
+mod tests;
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rand_chacha::ChaCha20Rng;
+
+use self::alive::Alive;
+use self::attempts::Attempts;
+use self::doubt::Doubt;
+use self::handshake::Handshake;
+use self::keyring::Keyring;
+use super::message::{INIT_NOISE, RESPONSE_NOISE};
+use super::noise::Identity;
+use super::regime::Regime;
+use super::session::{Opening, Sealing};
+use super::tai64n::Tai64n;
+use crate::event::SessionState;
+use crate::key::{PresharedKey, PublicKey};
+use crate::limit::Bucket;
+
+/// What a machine needs of the node when it may make a handshake message.
+pub struct Context<'a> {
+    /// Where keys and indices are drawn.
+    pub rng: &'a mut ChaCha20Rng,
+    /// Claims an index for this peer; false if it is in use. [`Action::Released`] gives it back.
+    pub claim: &'a mut dyn FnMut(u32) -> bool,
+    /// The time since the beginning of 1970, UTC.
+    pub unix_time: Duration,
+    /// This moment.
+    pub now: Instant,
+}
+
+impl fmt::Debug for Context<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Context").field("unix_time", &self.unix_time).finish_non_exhaustive()
+    }
+}
+
+/// What a sealed packet has inside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Content {
+    /// A packet of somebody, who may wait for an answer.
+    Data,
+    /// A message of ours about the path: it has its own answers, and its own timers.
+    Control,
+    /// Nothing: a keepalive, or the proof of a session.
+    Empty,
+}
+
+/// What may be done with an outgoing packet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Readiness {
+    /// Seal it.
+    Ready,
+    /// Keep it: a handshake is under way, or a session waits for its proof, or there is no path.
+    Wait,
+    /// The peer is away: drop it.
+    Away,
+}
+
+/// How a handshake message came, and which indices it brought.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Framing {
+    /// In WireGuard's own framing.
+    Stock {
+        /// The peer's index of the session.
+        sender: u32,
+        /// Ours, as a response names it. Not read where an initiation is [accepted](Tunnel::accept).
+        receiver: u32,
+    },
+    /// Without: the indices follow from the handshake.
+    Terse,
+}
+
+/// The answer to an initiation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Answer {
+    /// Our index of the session.
+    pub sender: u32,
+    /// The peer's.
+    pub receiver: u32,
+    /// What Noise made.
+    pub noise: [u8; RESPONSE_NOISE],
+}
+
+/// What the machine wants done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Action {
+    /// Send this initiation, in whichever encoding the path has. When it left, say so: [`Tunnel::note_left`].
+    SendInit {
+        /// Our index of the session that it asks for.
+        sender: u32,
+        /// What Noise made.
+        noise: [u8; INIT_NOISE],
+        /// Earlier ones got no answer: reach as far as the link can.
+        far: bool,
+    },
+    /// Send an empty packet.
+    Keepalive,
+    /// There is a session to send through: what waits may go.
+    Usable {
+        /// There was none before.
+        first: bool,
+    },
+    /// Prove the session to the peer, by what waits or by an empty packet; until then the peer sends nothing.
+    Confirm,
+    /// An initiation was answered after this time.
+    Measured(Duration),
+    /// The handshake came to nothing: what waits may not stay.
+    Failed {
+        /// How many initiations were sent.
+        tries: u32,
+        /// A session ended with it.
+        lost: bool,
+    },
+    /// The keys of a session that was idle are erased, and there is no other.
+    Ended,
+    /// This index is not ours any more.
+    Released {
+        /// Which.
+        index: u32,
+    },
+}
+
+/// Why a handshake message came to nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum HandshakeError {
+    /// It does not authenticate, or answers nothing of ours.
+    #[error("does not authenticate")]
+    Rejected,
+    /// Its timestamp is no greater than that of one before: a recording, or one that came late.
+    #[error("older than one that was answered")]
+    Replayed,
+    /// It crossed ours, which is the one that counts.
+    #[error("crossed ours")]
+    Crossed,
+    /// There are more than are answered.
+    #[error("too many handshakes")]
+    Flood,
+    /// The index that follows from it is in use: by chance, one in four thousand million.
+    #[error("index in use")]
+    IndexInUse,
+}
+
+/// What an authentic packet means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Opened {
+    /// It is newer than all before it in the current session: where it came from, the peer is.
+    pub newest: bool,
+    /// It proved a session that may be sent through from here on.
+    pub confirmed: bool,
+}
+
+/// Why an authentic packet is not accepted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum NotOpened {
+    /// There is no such session, or its keys are too old.
+    #[error("no session")]
+    NoSession,
+    /// Its counter was seen before, or is too old to know.
+    #[error("counter seen before or too old")]
+    Replayed,
+}
+
+/// The greatest timestamps of initiations, each way: what must outlive a restart for old ones to stay worthless.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Stamps {
+    /// Of ours. Kept because our clock may be set back.
+    pub sent: Option<Tai64n>,
+    /// Of the peer's that we answered.
+    pub received: Option<Tai64n>,
+}
+
+/// The machine. See the module's introduction.
+pub struct Tunnel {
+    identity: Arc<Identity>,
+    peer: PublicKey,
+    psk: Option<PresharedKey>,
+    regime: Regime,
+    /// No path: nothing is sent.
+    parked: bool,
+    metered_too: bool,
+    keys: Keyring,
+    attempts: Attempts,
+    handshake: Option<Handshake>,
+    /// When the last initiation was made.
+    last_init: Option<Instant>,
+    cooldown: Option<Instant>,
+    failures: u32,
+    away: bool,
+    /// Sessions that we answered for in a row and that nobody proved.
+    unproven: u8,
+    stamps: Stamps,
+    /// Limits how many initiations are answered, in stock framing and else.
+    answers: (Bucket, Bucket),
+    /// Limits how many responses without an index are looked at.
+    responses: Bucket,
+    alive: Alive,
+    doubt: Doubt,
+    last_heard: Option<Instant>,
+    /// A handshake is wanted for its own sake since then.
+    wanted: Option<Instant>,
+    actions: VecDeque<Action>,
+}
+
+impl Tunnel {
+    /// Makes the machine for one peer. It has no path yet.
+    #[must_use]
+    pub fn new(identity: Arc<Identity>, peer: PublicKey, psk: Option<PresharedKey>) -> Self {
+        Self {
+            identity,
+            peer,
+            psk,
+            regime: Regime::Free,
+            parked: true,
+            metered_too: false,
+            keys: Keyring::default(),
+            attempts: Attempts::default(),
+            handshake: None,
+            last_init: None,
+            cooldown: None,
+            failures: 0,
+            away: false,
+            unproven: 0,
+            stamps: Stamps::default(),
+            answers: (handshake::STOCK_ANSWERS, handshake::TERSE_ANSWERS),
+            responses: handshake::TERSE_RESPONSES,
+            alive: Alive::default(),
+            doubt: Doubt::default(),
+            last_heard: None,
+            wanted: None,
+            actions: VecDeque::new(),
+        }
+    }
+
+    /// Returns who the peer is.
+    #[must_use]
+    pub const fn peer(&self) -> &PublicKey {
+        &self.peer
+    }
+
+    /// Returns the secret that the two share beforehand.
+    #[must_use]
+    pub const fn preshared(&self) -> Option<&PresharedKey> {
+        self.psk.as_ref()
+    }
+
+    /// Returns when the current session was agreed on.
+    #[must_use]
+    pub const fn last_handshake(&self) -> Option<Instant> {
+        self.keys.installed
+    }
+
+    /// Returns where the session stands.
+    #[must_use]
+    pub fn state(&self) -> SessionState {
+        if self.keys.current.is_some() && !self.away {
+            SessionState::Established
+        } else if self.handshake.is_some() || self.keys.next.is_some() {
+            SessionState::Handshaking
+        } else {
+            SessionState::Idle
+        }
+    }
+
+    /// Returns the greatest timestamps so far.
+    #[must_use]
+    pub const fn stamps(&self) -> Stamps {
+        self.stamps
+    }
+
+    /// Takes up the timestamps of an earlier life; they only ever grow.
+    pub fn restore(&mut self, stamps: Stamps) {
+        self.stamps.sent = self.stamps.sent.max(stamps.sent);
+        self.stamps.received = self.stamps.received.max(stamps.received);
+    }
+
+    /// Returns how many initiations were lost since this was asked last.
+    pub const fn take_lost(&mut self) -> u32 {
+        self.attempts.take_lost()
+    }
+
+    /// An initiation was handed to a link, or (`None`) the link gave it back.
+    pub fn note_left(&mut self, sender: u32, left: Option<Instant>) {
+        self.attempts.note_left(sender, left);
+    }
+
+    /// On links where air is free, how often at least the peer is to hear something.
+    pub fn set_keepalive(&mut self, every: Option<Duration>, now: Instant) {
+        if self.alive.set_persistent(every) && self.is_free() {
+            self.alive.resume(now);
+        }
+    }
+
+    /// Whether any of the peer's endpoints is on a metered link. Then keys are kept for as long as they serve there, even
+    /// while the session is on a free link; else they are erased when WireGuard erases them.
+    pub const fn set_metered_too(&mut self, metered_too: bool) {
+        self.metered_too = metered_too;
+    }
+
+    /// Says which link carries the session from here on; `None` if there is no path: then nothing is sent and a handshake
+    /// under way is given up, but keys still end when they end. A handshake under way when the kind of link changes begins
+    /// anew there at once.
+    pub fn set_regime(&mut self, regime: Option<Regime>, now: Instant) {
+        let Some(regime) = regime else {
+            self.parked = true;
+            self.handshake = None;
+            return self.alive.rest();
+        };
+        let moves = regime.is_metered() != self.regime.is_metered();
+        let resumes = std::mem::take(&mut self.parked);
+        self.regime = regime;
+        if moves {
+            self.keys.moved(regime, now);
+            self.hurry(now);
+        }
+        if regime.is_metered() {
+            self.alive.rest();
+        } else if moves || resumes {
+            self.alive.resume(now);
+        }
+    }
+
+    /// Erases all keys and gives back all indices, for a peer that is removed: drain [`Self::poll_action`] once more.
+    pub fn close(&mut self) {
+        self.handshake = None;
+        self.wanted = None;
+        self.alive.rest();
+        self.attempts.clear();
+        self.keys.clear();
+    }
+
+    /// Whether there is a path on which air is free.
+    fn is_free(&self) -> bool {
+        self.regime == Regime::Free && !self.parked
+    }
+
+    const fn metered_too(&self) -> bool {
+        self.metered_too || self.regime.is_metered()
+    }
+
+    /// What the machine wants done next.
+    pub fn poll_action(&mut self) -> Option<Action> {
+        let released = |index| Action::Released { index };
+        let gone = self.keys.poll_gone().or_else(|| self.attempts.poll_gone());
+        gone.map(released).or_else(|| self.actions.pop_front())
+    }
+
+    /// Says what may be done with an outgoing packet, and starts the handshake that it needs.
+    pub fn readiness(&mut self, context: &mut Context<'_>) -> Readiness {
+        let now = context.now;
+        self.expire(now);
+        if self.parked {
+            return Readiness::Wait;
+        }
+        let cooling = self.cooldown.is_some_and(|until| now < until);
+        let is_usable = self.is_usable(now) && !self.away;
+        // Also of a peer that was away: its initiation says that it is back.
+        if !is_usable && self.awaits_proof(now) {
+            return Readiness::Wait;
+        }
+        if !is_usable && cooling {
+            return Readiness::Away;
+        }
+        if !is_usable {
+            self.start(context);
+            return Readiness::Wait;
+        }
+        if !cooling && self.is_due(now) {
+            self.start(context);
+        }
+        Readiness::Ready
+    }
+
+    fn is_usable(&self, now: Instant) -> bool {
+        self.keys.current.as_ref().is_some_and(|current| current.seals(self.regime, now))
+    }
+
+    fn is_due(&self, now: Instant) -> bool {
+        let is_silent = match self.regime {
+            Regime::Free => false,
+            Regime::Metered { pace } => self.doubt.is_unanswered(pace, now),
+        };
+        is_silent || self.keys.current.as_ref().is_some_and(|current| current.is_due(self.regime, now))
+    }
+
+    /// Returns what is needed to seal packets that leave now, all of the same content; `None` if no session is fit for it.
+    pub fn sealing(&mut self, content: Content, now: Instant) -> Option<Sealing<'_>> {
+        let current = self.keys.current.as_mut().filter(|current| current.seals(self.regime, now))?;
+        match self.regime {
+            Regime::Free => self.alive.sent(content, now),
+            Regime::Metered { .. } if content == Content::Data => self.doubt.sent(now),
+            Regime::Metered { .. } => {}
+        }
+        Some(current.sealing())
+    }
+
+    /// Returns what is needed to open a packet that names this session.
+    #[must_use]
+    pub fn opening(&self, index: u32, now: Instant) -> Option<Opening<'_>> {
+        self.openings(now).find(|opening| opening.index == index)
+    }
+
+    /// Returns what is needed to open a packet of any session, the likeliest first: three at most.
+    pub fn openings(&self, now: Instant) -> impl Iterator<Item = Opening<'_>> {
+        let (regime, metered_too) = (self.regime, self.metered_too);
+        self.keys
+            .all()
+            .filter(move |keypair| keypair.opens(regime, metered_too, now))
+            .map(|keypair| keypair.opening())
+    }
+
+    /// A packet authenticated under the session with this index. Marks its counter, and proves the session if that is new.
+    ///
+    /// # Errors
+    /// If it is not to be accepted all the same; then nothing has changed.
+    pub fn opened(
+        &mut self,
+        index: u32,
+        counter: u64,
+        content: Content,
+        now: Instant,
+    ) -> Result<Opened, NotOpened> {
+        let (regime, metered_too) = (self.regime, self.metered_too);
+        let keypair =
+            self.keys.all_mut().find(|keypair| keypair.local == index).ok_or(NotOpened::NoSession)?;
+        if !keypair.opens(regime, metered_too, now) {
+            return Err(NotOpened::NoSession);
+        }
+        let is_newest = keypair.greatest() < Some(counter);
+        if !keypair.mark(counter) {
+            return Err(NotOpened::Replayed);
+        }
+        if keypair.is_late(regime, now) {
+            keypair.renewed_late = true;
+            self.wanted.get_or_insert(now);
+        }
+        let confirmed = self.keys.next.as_ref().is_some_and(|next| next.local == index);
+        if confirmed {
+            self.confirm(now);
+        }
+        if self.is_free() {
+            self.alive.received(content, now);
+        }
+        self.heard(now);
+        let is_current = self.keys.current.as_ref().is_some_and(|current| current.local == index);
+        Ok(Opened { newest: is_newest && is_current, confirmed })
+    }
+
+    /// A datagram of this peer's, as it seems, was opened by nothing: the peer may have other keys than we. For peers that do
+    /// the same; WireGuard itself has nothing like it.
+    pub fn unopened(&mut self, context: &mut Context<'_>) {
+        let has_keys = self.keys.all().next().is_some();
+        if !self.parked && self.doubt.unopened(has_keys, self.handshake.is_some(), context.now) {
+            self.start(context);
+        }
+    }
+
+    /// The peer lives, and its keys are ours.
+    fn heard(&mut self, now: Instant) {
+        self.last_heard = Some(now);
+        self.doubt.heard();
+        self.failures = 0;
+        self.cooldown = None;
+        if std::mem::take(&mut self.away) && self.is_usable(now) {
+            self.handshake = None;
+            self.actions.push_back(Action::Usable { first: true });
+        }
+    }
+
+    /// Does what is due.
+    pub fn handle_timeout(&mut self, context: &mut Context<'_>) {
+        let now = context.now;
+        self.expire(now);
+        if self.parked {
+            return;
+        }
+        if self.handshake.as_ref().is_some_and(|handshake| handshake.next_at <= now) {
+            self.try_again(context);
+        }
+        if self.alive.take_doubt(now) || self.wanted.is_some_and(|at| at <= now) {
+            self.wanted = None;
+            self.start(context);
+        }
+        let (answer, persistent) = (self.alive.take_keepalive(now), self.alive.take_persistent(now));
+        if (answer || persistent) && self.is_usable(now) {
+            self.actions.push_back(Action::Keepalive);
+        } else if persistent && !self.awaits_proof(now) {
+            self.start(context);
+        }
+    }
+
+    /// When [`Self::handle_timeout`] is due, and why.
+    #[must_use]
+    pub fn deadline(&self) -> Option<(Instant, &'static str)> {
+        let keys = [self.keys.deadline(self.metered_too()), self.attempts.deadline()];
+        let handshake = self.handshake.as_ref().map(|handshake| (handshake.next_at, "handshake"));
+        let wanted = self.wanted.map(|at| (at, "renewal"));
+        let traffic = [handshake, wanted, self.alive.deadline()];
+        let traffic = traffic.into_iter().filter(|_| !self.parked);
+        keys.into_iter().chain(traffic).flatten().min()
+    }
+
+    fn expire(&mut self, now: Instant) {
+        self.attempts.expire(now);
+        if self.keys.expire(self.metered_too(), now) {
+            self.away = false;
+            self.actions.push_back(Action::Ended);
+        }
+    }
+}
+
+impl fmt::Debug for Tunnel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tunnel")
+            .field("peer", &self.peer)
+            .field("regime", &self.regime)
+            .finish_non_exhaustive()
+    }
+}
