@@ -15,27 +15,21 @@ use zeroize::Zeroizing;
 use super::frame::{Kind, first_byte};
 use crate::aead::{Aead as _, KEY_LEN, Portable, TAG_LEN};
 use crate::key::{PrivateKey, PublicKey};
+use crate::wg::message::{INIT_NOISE, RESPONSE_NOISE};
+use crate::wg::noise::{NAME, PROLOGUE};
+use crate::wg::tai64n::TIMESTAMP_LEN;
 
-/// Length of the Noise part of an init: ephemeral key, encrypted static key, encrypted timestamp.
-pub const INIT_NOISE: usize = 108;
-/// Length of the Noise part of a response: ephemeral key and a tag.
-pub const RESPONSE_NOISE: usize = 48;
 /// Length of an init: first byte, ephemeral key, what is not known of the timestamp, and its tag.
 pub const INIT_LEN: usize = 1 + 32 + STAMP_SENT + TAG_LEN;
 /// Length of a response: first byte and the Noise part.
 pub const RESPONSE_LEN: usize = 1 + RESPONSE_NOISE;
 
-const CONSTRUCTION: &[u8] = b"Noise_IKpsk2_25519_ChaChaPoly_BLAKE2s";
-const IDENTIFIER: &[u8] = b"WireGuard v1 zx2c4 Jason@zx2c4.com";
-
-/// Length of a TAI64N timestamp: 8 bytes of seconds, 4 of nanoseconds.
-const STAMP_LEN: usize = 12;
-/// Its first bytes are 40 00 00 00 (until the year 2106), its last 3 are 0 (WireGuard whitens the low 24 bits).
+/// The first bytes of a timestamp are 40 00 00 00 (until the year 2106), the last 3 are 0 (WireGuard whitens the low 24 bits).
 const STAMP_KNOWN: [u8; 4] = [0x40, 0, 0, 0];
 /// How many bytes are between.
 const STAMP_SENT: usize = 5;
 /// Where the encrypted timestamp starts in the Noise part.
-const STAMP_AT: usize = INIT_NOISE - TAG_LEN - STAMP_LEN;
+const STAMP_AT: usize = INIT_NOISE - TAG_LEN - TIMESTAMP_LEN;
 /// Where in the Noise part what is sent of it starts.
 const SENT_AT: usize = STAMP_AT + STAMP_KNOWN.len();
 
@@ -100,7 +94,7 @@ pub fn expand_init(
     let key = state.mix_key(&*agree(theirs)?);
 
     // Zeros sealed are the key stream; what is known of the plaintext goes on top.
-    let stamp = &mut noise[STAMP_AT..STAMP_AT + STAMP_LEN];
+    let stamp = &mut noise[STAMP_AT..STAMP_AT + TIMESTAMP_LEN];
     let _ = Portable.seal(&key, 0, &state.hash, stamp);
     for (byte, known) in stamp.iter_mut().zip(STAMP_KNOWN) {
         *byte ^= known;
@@ -108,7 +102,7 @@ pub fn expand_init(
     noise[SENT_AT..SENT_AT + STAMP_SENT].copy_from_slice(sent);
     noise[INIT_NOISE - TAG_LEN..].copy_from_slice(tag);
 
-    let mut stamp: [u8; STAMP_LEN] = *noise[STAMP_AT..].first_chunk().expect("a timestamp and a tag");
+    let mut stamp: [u8; TIMESTAMP_LEN] = *noise[STAMP_AT..].first_chunk().expect("a timestamp and a tag");
     Portable.open(&key, 0, &state.hash, &mut stamp, tag).map_err(|_| ExpandError::Unauthentic)?;
     Ok(noise)
 }
@@ -121,8 +115,8 @@ struct Symmetric {
 
 impl Symmetric {
     fn new() -> Self {
-        let chain = digest(&[CONSTRUCTION]);
-        Self { hash: digest(&[&chain, IDENTIFIER]), chain: Zeroizing::new(chain) }
+        let chain = digest(&[NAME.as_bytes()]);
+        Self { hash: digest(&[&chain, PROLOGUE]), chain: Zeroizing::new(chain) }
     }
 
     fn mix_hash(&mut self, data: &[u8]) {

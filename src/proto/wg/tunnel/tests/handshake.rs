@@ -251,7 +251,9 @@ fn a_forged_response_changes_nothing() {
         world.lost = |_, wire| matches!(wire, Wire::Response(_));
         world.send(0, 1);
         world.run(LATENCY);
-        let Wire::Response(genuine) = world.last(1, |wire| matches!(wire, Wire::Response(_))) else { panic!("none") };
+        let Wire::Response(genuine) = world.last(1, |wire| matches!(wire, Wire::Response(_))) else {
+            panic!("none")
+        };
         let mut forged = genuine;
         forged.noise[40] ^= 1;
         world.deliver(0, Wire::Response(forged));

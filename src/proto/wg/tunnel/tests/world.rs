@@ -185,8 +185,7 @@ impl World {
         let end = self.now + time;
         for _ in 0..200_000 {
             let wire = self.air.iter().map(|(at, _, _)| *at).min();
-            let timers =
-                self.sides.iter().filter_map(|side| side.tunnel.deadline()).map(|(at, _)| at).min();
+            let timers = self.sides.iter().filter_map(|side| side.tunnel.deadline()).map(|(at, _)| at).min();
             let Some(next) = wire.into_iter().chain(timers).min().filter(|next| *next <= end) else {
                 self.now = end;
                 return;
