@@ -19,7 +19,7 @@ use rand_chacha::ChaCha20Rng;
 use rand_core::Rng as _;
 use zeroize::Zeroizing;
 
-use super::mac::{COOKIE_LIFETIME, Cookie, Labels, is_same, mac, parts};
+use super::mac::{COOKIE_LIFETIME, Cookie, Labels, Macs, is_same, mac};
 use super::message::{COOKIE_NONCE, COOKIE_REPLY_LEN, CookieReply, INIT_LEN, Message, RESPONSE_LEN};
 use crate::key::PublicKey;
 use crate::limit::Bucket;
@@ -129,7 +129,7 @@ impl Gate {
             (RESPONSE_LEN, Ok(Message::Response(response))) => response.sender,
             _ => return Verdict::Drop(Refused::Malformed),
         };
-        let Some((covered1, mac1, covered2, mac2)) = parts(message) else {
+        let Some(Macs { covered1, mac1, covered2, mac2 }) = Macs::of(message) else {
             return Verdict::Drop(Refused::Malformed);
         };
         if !is_same(&self.labels.mac1(covered1), mac1) {

@@ -83,11 +83,21 @@ pub(super) fn is_same(one: &[u8; MAC_LEN], other: &[u8; MAC_LEN]) -> bool {
     one.ct_eq(other).into()
 }
 
-/// A handshake message's parts: what the first MAC covers, that MAC, what the second covers, and that.
-pub(super) fn parts(message: &[u8]) -> Option<(&[u8], &[u8; MAC_LEN], &[u8], &[u8; MAC_LEN])> {
-    let (covered2, mac2) = message.split_last_chunk()?;
-    let (covered1, mac1) = covered2.split_last_chunk()?;
-    Some((covered1, mac1, covered2, mac2))
+/// A handshake message's MACs, and what each covers.
+pub(super) struct Macs<'a> {
+    pub(super) covered1: &'a [u8],
+    pub(super) mac1: &'a [u8; MAC_LEN],
+    pub(super) covered2: &'a [u8],
+    pub(super) mac2: &'a [u8; MAC_LEN],
+}
+
+impl<'a> Macs<'a> {
+    /// Finds them in a message. `None` if it is too short for any.
+    pub(super) fn of(message: &'a [u8]) -> Option<Self> {
+        let (covered2, mac2) = message.split_last_chunk()?;
+        let (covered1, mac1) = covered2.split_last_chunk()?;
+        Some(Self { covered1, mac1, covered2, mac2 })
+    }
 }
 
 /// The sending side of MACs and cookies towards one peer.

@@ -118,7 +118,6 @@ fn on_a_metered_link_keys_die_at_5_hours_and_10_minutes() {
 fn move_to(world: &mut World, regime: Regime) {
     let now = world.now;
     world.sides.iter_mut().for_each(|side| side.tunnel.set_regime(Some(regime), now));
-    world.terse = regime.is_metered();
 }
 
 #[test]

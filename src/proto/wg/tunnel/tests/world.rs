@@ -1,5 +1,6 @@
 //! Two tunnels in simulated time, and a wire between them that may lose, delay and record.
 
+use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng as _;
 
 use super::super::*;
@@ -7,6 +8,7 @@ use crate::aead::{Aead as _, Portable};
 use crate::key::PrivateKey;
 use crate::testing::start;
 use crate::wg::index::Indices;
+use crate::wg::message::INIT_NOISE;
 use crate::wg::noise::identify;
 
 /// How long everything is under way.
@@ -15,8 +17,8 @@ const UNIX_TIME: Duration = Duration::from_secs(1_700_000_000);
 
 #[derive(Debug, Clone)]
 pub(super) enum Wire {
-    Init { sender: u32, noise: [u8; INIT_NOISE] },
-    Response(Answer),
+    Init { sender: u32, noise: [u8; INIT_NOISE], terse: bool },
+    Response { answer: Answer, terse: bool },
     Data { receiver: u32, counter: u64, sealed: Vec<u8>, tag: [u8; 16] },
 }
 
@@ -25,8 +27,8 @@ pub(super) struct Side {
     identity: Arc<Identity>,
     indices: Indices<()>,
     rng: ChaCha20Rng,
-    waiting: Vec<u8>,
-    pub(super) received: Vec<u8>,
+    waiting: Vec<u32>,
+    pub(super) received: Vec<u32>,
     pub(super) actions: Vec<Action>,
     pub(super) errors: Vec<HandshakeError>,
     counters: std::collections::BTreeSet<(u32, u64)>,
@@ -42,8 +44,7 @@ pub(super) struct World {
     pub(super) log: Vec<(Instant, usize, Wire)>,
     /// What the wire does not carry.
     pub(super) lost: fn(usize, &Wire) -> bool,
-    pub(super) terse: bool,
-    /// How much the clock of the second side is off.
+    /// What the clocks of the two said at the beginning.
     pub(super) clock: [Duration; 2],
 }
 
@@ -81,7 +82,6 @@ impl World {
             air: Vec::new(),
             log: Vec::new(),
             lost: |_, _| false,
-            terse: regime.is_metered(),
             clock: [UNIX_TIME; 2],
         }
     }
@@ -100,12 +100,12 @@ impl World {
         }
     }
 
-    fn seal(&mut self, at: usize, content: Content, number: u8) -> bool {
+    fn seal(&mut self, at: usize, content: Content, number: u32) -> bool {
         let side = &mut self.sides[at];
         let Some(mut sealing) = side.tunnel.sealing(content, self.now) else { return false };
         let counter = sealing.counter().unwrap();
         assert!(side.counters.insert((sealing.index, counter)), "a counter twice");
-        let mut sealed = if content == Content::Empty { vec![] } else { vec![number] };
+        let mut sealed = if content == Content::Empty { vec![] } else { number.to_le_bytes().to_vec() };
         let tag = Portable.seal(sealing.key, counter, &[], &mut sealed);
         let receiver = sealing.receiver;
         self.transmit(at, Wire::Data { receiver, counter, sealed, tag });
@@ -113,7 +113,7 @@ impl World {
     }
 
     /// A packet from one side's host to the other's.
-    pub(super) fn send(&mut self, at: usize, number: u8) -> Readiness {
+    pub(super) fn send(&mut self, at: usize, number: u32) -> Readiness {
         let readiness = self.with(at, Tunnel::readiness);
         match readiness {
             Readiness::Ready => assert!(self.seal(at, Content::Data, number)),
@@ -129,7 +129,8 @@ impl World {
             match action.clone() {
                 Action::SendInit { sender, noise, .. } => {
                     self.sides[at].tunnel.note_left(sender, Some(self.now));
-                    self.transmit(at, Wire::Init { sender, noise });
+                    let terse = self.sides[at].tunnel.regime.is_metered();
+                    self.transmit(at, Wire::Init { sender, noise, terse });
                 }
                 Action::Keepalive => assert!(self.seal(at, Content::Empty, 0)),
                 Action::Usable { .. } => {
@@ -148,18 +149,17 @@ impl World {
     }
 
     pub(super) fn deliver(&mut self, to: usize, wire: Wire) {
-        let terse = self.terse;
         match wire {
-            Wire::Init { sender, noise } => {
+            Wire::Init { sender, noise, terse } => {
                 let side = &mut self.sides[to];
                 let hello = identify(&side.identity.clone(), &noise, &mut side.rng).unwrap();
                 let framing = if terse { Framing::Terse } else { Framing::Stock { sender, receiver: 0 } };
                 match self.with(to, |tunnel, context| tunnel.accept(hello, framing, context)) {
-                    Ok(answer) => self.transmit(to, Wire::Response(answer)),
+                    Ok(answer) => self.transmit(to, Wire::Response { answer, terse }),
                     Err(error) => self.sides[to].errors.push(error),
                 }
             }
-            Wire::Response(Answer { sender, receiver, noise }) => {
+            Wire::Response { answer: Answer { sender, receiver, noise }, terse } => {
                 let framing = if terse { Framing::Terse } else { Framing::Stock { sender, receiver } };
                 let handled =
                     self.with(to, |tunnel, context| tunnel.handle_response(framing, &noise, context));
@@ -168,12 +168,14 @@ impl World {
             Wire::Data { receiver, counter, mut sealed, tag } => {
                 let side = &mut self.sides[to];
                 let Some(opening) = side.tunnel.opening(receiver, self.now) else {
-                    return self.with(to, Tunnel::unopened);
+                    self.with(to, Tunnel::unopened);
+                    return self.settle(to);
                 };
                 Portable.open(opening.key, counter, &[], &mut sealed, &tag).unwrap();
                 let content = if sealed.is_empty() { Content::Empty } else { Content::Data };
                 if side.tunnel.opened(receiver, counter, content, self.now).is_ok() {
-                    side.received.extend(sealed);
+                    side.received
+                        .extend(sealed.as_chunks().0.iter().map(|number| u32::from_le_bytes(*number)));
                 }
             }
         }
