@@ -27,6 +27,10 @@ impl Peer for VpnCloud {
 
     fn start(&self, ends: &[Namespace; 2], dir: &Path) -> Result<[Process; 2]> {
         let program = TOOL.provision()?;
+        for (end, other) in ends.iter().zip([OUTSIDE[1], OUTSIDE[0]]) {
+            // It asks for the route to some public address, to learn its own, and ends if there is none.
+            ip(end, &["route", "add", "default", "via", other])?;
+        }
         let processes = start_both(ends, dir, |end| {
             let mut command = Command::new(&program);
             command
