@@ -28,10 +28,8 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, bail};
 use meshnet_proto::Node;
-use meshnet_proto::frame::ETHERNET_HEADER;
 use meshnet_proto::key::{PrivateKey, PublicKey};
 use meshnet_proto::link::{LinkEvent, Transmit};
-use meshnet_proto::offload::{Offload, Segmenter};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 use tracing::{debug, error, info, trace, warn};
@@ -42,9 +40,9 @@ use self::links::Links;
 use self::names::Names;
 use self::store::Store;
 use self::timer::Timer;
+use crate::cipher::Ring;
 use crate::config::{Config, Source};
 use crate::control::{Change, Control, Handle};
-use crate::cipher::Ring;
 use crate::link::{FromLink, udp};
 use crate::netlink::{Interface, InterfaceEvent, Settings};
 use crate::peers::Roster;
@@ -196,6 +194,7 @@ impl Instance {
             }
         }
         let names = Names::new(&roster)?;
+        let tap = prepared(tap, &config, &mut node)?;
         Ok(Self {
             node,
             source,
@@ -203,7 +202,7 @@ impl Instance {
             roster,
             public_key,
             started,
-            tap: prepared(tap, &config, &mut node)?,
+            tap,
             tap_is_up: true,
             links,
             blocked: None,
@@ -278,24 +277,14 @@ impl Instance {
 
     /// Takes frames from the TAP, as many as one turn may.
     fn handle_frames(&mut self) -> anyhow::Result<()> {
+        let now = Instant::now();
+        let mut bytes = 0;
         for _ in 0..BATCH {
             match self.tap.read() {
-                Ok(Some((frame, offload))) if offload == Offload::default() => {
-                    trace!(bytes = frame.len(), "frame from the kernel");
-                    self.node.handle_device(frame, Instant::now());
-                }
                 Ok(Some((frame, offload))) => {
                     trace!(bytes = frame.len(), ?offload, "frame from the kernel");
-                    let Ok(mut packets) = Segmenter::new(frame, offload, usize::from(u16::MAX)) else {
-                        debug!(bytes = frame.len(), ?offload, "the kernel's frame makes no sense");
-                        continue;
-                    };
-                    let mut single = frame[..ETHERNET_HEADER].to_vec();
-                    while packets.remaining() > 0 {
-                        single.resize(ETHERNET_HEADER + packets.next_len(), 0);
-                        packets.write(&mut single[ETHERNET_HEADER..]);
-                        self.node.handle_device(&single, Instant::now());
-                    }
+                    bytes += frame.len();
+                    self.node.handle_device_offload(frame, offload, now);
                 }
                 Ok(None) => break,
                 // One that is down only has no frames; this one is removed.

@@ -3,6 +3,7 @@
 //! Synchronous up to the moment when all privileges are gone; only then is there a runtime, and only then does anything
 //! arrive that strangers sent (`privilege` tells the order and why).
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -11,6 +12,7 @@ use clap::Parser as _;
 use meshnet_proto::key::PrivateKey;
 use meshnetd::cli::Arguments;
 use meshnetd::config::{self, Config, ConfigError, Severity, Source};
+use meshnetd::link::{LinkKind, udp};
 use meshnetd::netlink::{Settings, Ways};
 use meshnetd::peers::Roster;
 use meshnetd::systemd::store;
@@ -132,6 +134,7 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
         roster,
         private_key,
         tap,
+        sockets,
         interface,
         settings,
         interface_events,

@@ -5,10 +5,12 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use meshnet_bus::describe::{Counters, Link, Network, Peer, PeerRadio, Radio, SCHEMA};
+use meshnet_bus::describe::{Counters, Link, Network, Path, PathCounters, Peer, PeerRadio, Radio, SCHEMA};
 use meshnet_proto::config::PeerMode;
 use meshnet_proto::event::{Drops, LinkSnapshot, PeerSnapshot, SessionState, Snapshot, Traffic};
 use meshnet_proto::link::{AddrKind, Class, LinkId};
+
+use meshnet_proto::path::PathView;
 
 use crate::config;
 use crate::link::LinkStatus;
@@ -135,14 +137,39 @@ fn peer(
         waiting: snapshot.waiting.try_into().unwrap_or(u64::MAX),
         drops: drops(&snapshot.drops),
         tier: Some(tier(snapshot).to_owned()),
-        // The core has one path to each peer, and nothing to choose from.
-        path_reason: None,
-        paths: Vec::new(),
+        path_reason: snapshot.ways.as_ref().map(|ways| ways.why.as_str().to_owned()),
+        paths: paths(snapshot, links, now),
     }
 }
 
-/// How near a peer is, by what kind of link it is reached.
+/// The ways to a peer, the one that is used first.
+fn paths(snapshot: &PeerSnapshot, links: &BTreeMap<LinkId, LinkStatus>, now: Instant) -> Vec<Path> {
+    let mut views: Vec<&PathView> = snapshot.ways.iter().flat_map(|ways| &ways.paths).collect();
+    views.sort_by_key(|view| !view.current);
+    let path = |view: &PathView| Path {
+        link: links.get(&view.link).map(|status| status.name.clone()).unwrap_or_default(),
+        endpoint: view.to.to_string(),
+        tier: view.tier.as_str().to_owned(),
+        state: view.state.as_str().to_owned(),
+        current: view.current,
+        origin: Some(view.origin.as_str().to_owned()),
+        last_heard_seconds: view.last_heard.map(|then| now.saturating_duration_since(then).as_secs()),
+        rtt_ms: view.rtt.map(|rtt| rtt.as_secs_f64() * 1000.0),
+        loss: view.loss.map(f64::from),
+        sent: PathCounters {
+            datagrams: view.cost.packets,
+            bytes: view.cost.bytes,
+            airtime_ms: view.cost.airtime_us / 1000,
+        },
+    };
+    views.into_iter().map(path).collect()
+}
+
+/// How near a peer is; of a version 1 peer, by what kind of link it is reached.
 fn tier(snapshot: &PeerSnapshot) -> &'static str {
+    if let Some(ways) = &snapshot.ways {
+        return ways.tier.as_str();
+    }
     match snapshot.endpoint.map(|(_, to)| to.kind()) {
         None => "offline",
         Some(AddrKind::Radio) => "radio",

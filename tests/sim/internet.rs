@@ -200,7 +200,11 @@ mod tests {
         net.send(0, inner(1), b"late", now);
         net.attach(1, false);
         net.attach(1, true);
-        assert_eq!(net.poll_arrival(now + Duration::from_secs(1)), None, "it was under way to what is no more");
+        assert_eq!(
+            net.poll_arrival(now + Duration::from_secs(1)),
+            None,
+            "it was under way to what is no more"
+        );
         net.send(0, inner(1), b"found", now);
         let due = net.poll_timeout().unwrap();
         assert_eq!(due, now + Duration::from_millis(10));

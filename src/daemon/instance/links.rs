@@ -119,7 +119,8 @@ impl Links {
             }
             LinkKind::Udp(udp) => {
                 let opened = opened.map_or_else(|| udp::open(&spec.name, udp), Ok)?;
-                let link = opened.into_async().with_context(|| format!("cannot use the link {}", spec.name))?;
+                let link =
+                    opened.into_async().with_context(|| format!("cannot use the link {}", spec.name))?;
                 let caps = LinkCaps { cost: udp.cost.unwrap_or(0), ..link.caps() };
                 let told = Told::of(&udp_status(spec, &link));
                 (Carrier::Udp(Box::new(link)), told, Some((id, caps)))

@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use meshnet_bus::Error;
 use meshnet_proto::config::PeerConfig;
+use meshnet_proto::link::LinkEvent;
 use tracing::{error, info, warn};
 
 use super::Instance;
@@ -78,7 +79,8 @@ impl Instance {
         for spec in &config.links {
             if !self.links.specs().any(|(_, running)| running == spec) {
                 info!(link = spec.name, "link is added: {}", spec.kind);
-                let started = self.links.start(spec, None).map_err(|error| Error::Failed(format!("{error:#}")))?;
+                let started =
+                    self.links.start(spec, None).map_err(|error| Error::Failed(format!("{error:#}")))?;
                 if let Some((id, caps)) = started {
                     self.node.handle_link(id, LinkEvent::Up(caps), now);
                     self.tell_own_addresses();
@@ -112,15 +114,17 @@ impl Instance {
             }
         }
         let differs = |member: &Member| {
-            let core = &member.peer.core;
-            before.get(&core.public_key).is_some_and(|before| !same_core(&before.peer.core, core))
+            let peer = &member.peer;
+            before.get(&peer.core.public_key).is_some_and(|before| {
+                before.peer.names != peer.names || !same_core(&before.peer.core, &peer.core)
+            })
         };
         let changed: Vec<PeerConfig> = self
             .roster
             .members()
             .iter()
             .filter(|member| differs(member))
-            .map(|member| member.peer.core.clone())
+            .map(|member| self.names.core(&member.peer))
             .collect();
         // Two peers may have swapped an address: who cannot have it yet lets go of what it had, and is asked again.
         let waiting: Vec<PeerConfig> =
@@ -138,14 +142,16 @@ impl Instance {
             }
         }
         for member in self.roster.members() {
-            let core = &member.peer.core;
+            let core = self.names.core(&member.peer);
             if before.get(&core.public_key).is_none()
-                && let Err(error) = self.node.add_peer(core, now)
+                && let Err(error) = self.node.add_peer(&core, now)
             {
                 wrong.push(error.to_string());
             }
         }
         self.links.set_contacts(&self.roster);
+        self.names.watch(&self.roster);
+        self.routes_due = true;
         if wrong.is_empty() {
             return Ok(());
         }
@@ -174,4 +180,6 @@ fn same_core(one: &PeerConfig, other: &PeerConfig) -> bool {
         && one.allowed_ips == other.allowed_ips
         && one.endpoints == other.endpoints
         && one.mode == other.mode
+        && one.keepalive == other.keepalive
+        && one.bulk_over_metered == other.bulk_over_metered
 }

@@ -5,6 +5,7 @@ use std::time::Instant;
 use meshnet_proto::event::Event;
 use meshnet_proto::key::PublicKey;
 use meshnet_proto::link::{Airtime, LinkEvent, LinkId};
+use meshnet_proto::path::Why;
 use tracing::{debug, info, warn};
 
 use super::Instance;
@@ -17,8 +18,17 @@ impl Instance {
         match event {
             Event::PeerUp { peer } => self.control.tell(Change::PeerUp(*peer)),
             Event::PeerDown { peer } => self.control.tell(Change::PeerDown(*peer)),
-            Event::HandshakeTimedOut { peer, .. } => self.control.tell(Change::PeerChanged(*peer)),
-            Event::PathChanged { peer, .. } => self.control.tell(Change::PathChanged(*peer)),
+            Event::HandshakeTimedOut { peer, .. } => {
+                self.resolve_again(peer);
+                self.control.tell(Change::PeerChanged(*peer));
+            }
+            Event::PathChanged { peer, why, .. } => {
+                if matches!(why, Some(Why::Silent | Why::Unanswered | Why::NoPath)) {
+                    self.resolve_again(peer);
+                }
+                self.routes_due = true;
+                self.control.tell(Change::PathChanged(*peer));
+            }
             Event::PingAnswered { token, rtt } => self.ponged(*token, Some(*rtt)),
             Event::PingLost { token } => self.ponged(*token, None),
             _ => {}
@@ -56,13 +66,14 @@ impl Instance {
                      and whatever somebody waits for"
                 );
             }
-            Event::PathChanged { peer, to, .. } => {
+            Event::PathChanged { peer, to, why, .. } => {
                 let peer = self.peer_name(peer);
                 match to {
                     Some((link, to)) => {
-                        debug!(peer, link = self.link_name(*link), %to, "peer is reached this way");
+                        let why = why.map(Why::as_str);
+                        info!(peer, link = self.link_name(*link), %to, why, "peer is reached this way");
                     }
-                    None => debug!(peer, "there is no way to the peer"),
+                    None => info!(peer, "there is no way to the peer"),
                 }
             }
             Event::PingAnswered { .. } | Event::PingLost { .. } => {}

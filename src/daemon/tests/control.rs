@@ -81,6 +81,7 @@ impl Site {
             roster,
             private_key,
             tap,
+            sockets: std::collections::BTreeMap::new(),
             interface,
             settings,
             interface_events,

@@ -19,9 +19,9 @@ use crate::link::{Class, LinkAddr, LinkId};
 use crate::path::{Heard, Sent};
 use crate::queue::{Entry, PeerIndex};
 use crate::terse::fragment::{Cut, Part, split};
-use crate::terse::frame::{ADDITIONAL_DATA, Data, Datagram, expand_counter, tag_of};
+use crate::terse::frame::{ADDITIONAL_DATA, DATA_HEADER, Data, Datagram, expand_counter, tag_of};
 use crate::terse::handshake::{INIT_LEN, RESPONSE_LEN, expand_init, strip_init, strip_response};
-use crate::terse::header::{Context, compress, decompress};
+use crate::terse::header::{Context, Flows};
 use crate::terse::keeper::Keeper;
 use crate::terse::parity::{Prices, pays};
 use crate::terse::reassembly::{Missing, Outcome, Patience, Reassembler};
@@ -51,6 +51,7 @@ struct Session {
     index: u32,
     /// Both ends know the same of each other's addresses.
     agreed: bool,
+    flows: Flows,
     keeper: Option<Keeper>,
     reassembler: Option<Reassembler>,
 }
@@ -58,7 +59,13 @@ struct Session {
 impl Sessions {
     fn get(&mut self, index: u32) -> &mut Session {
         let at = self.list.iter().position(|session| session.index == index).unwrap_or_else(|| {
-            self.list.push(Session { index, agreed: false, keeper: None, reassembler: None });
+            self.list.push(Session {
+                index,
+                agreed: false,
+                flows: Flows::new(),
+                keeper: None,
+                reassembler: None,
+            });
             self.list.len() - 1
         });
         &mut self.list[at]
@@ -115,9 +122,10 @@ impl Node {
         };
         let session = wireguard.sessions.get(sealing.index);
         let context = if session.agreed { wireguard.compression } else { Context::default() };
-        let mut sealed = Vec::with_capacity(packet.len() + TAG_LEN + 1);
-        compress(packet, &context, &mut sealed);
         let Some(counter) = sealing.counter() else { return account.count(at, DropReason::NoSession) };
+        let mut sealed = Vec::with_capacity(packet.len() + TAG_LEN + 4);
+        let room = mtu.saturating_sub(DATA_HEADER + TAG_LEN);
+        session.flows.compress(packet, &context, counter, room, &mut sealed);
         let tag = aead.seal(sealing.key, counter, ADDITIONAL_DATA, &mut sealed);
         sealed.extend_from_slice(&tag);
         let name = tag_of(sealing.receiver);
@@ -265,7 +273,7 @@ impl Node {
         wireguard.answered_to = Some(path);
         let agreed = check == wireguard.compression.check(false, ephemeral(&noise));
         wireguard.sessions.get(answer.sender).agreed = agreed;
-        let ours = wireguard.compression.check(false, ephemeral(&answer.noise));
+        let ours = wireguard.compression.response_check(agreed, ephemeral(&answer.noise));
         let response = strip_response(&answer.noise, ours).to_vec();
         self.push_complete(at, path, response, Class::Handshake, false, now);
         Ok(())
@@ -337,22 +345,26 @@ impl Node {
         match content_of(&plaintext) {
             Content::Empty => Ok(()),
             Content::Control => self.control(at, path, &plaintext, now),
-            Content::Data => self.decompressed(at, index, &plaintext, now),
+            Content::Data => self.decompressed(at, (index, counter), &plaintext, now),
         }
     }
 
     fn decompressed(
         &mut self,
         at: PeerIndex,
-        index: u32,
+        (index, counter): (u32, u64),
         bytes: &[u8],
         now: Instant,
     ) -> Result<(), DropReason> {
         let Keying::Wireguard(wireguard) = &mut self.peers[at].keying else { return Ok(()) };
-        let agreed = wireguard.sessions.get(index).agreed;
-        let context = if agreed { wireguard.compression } else { Context::default() };
+        let compression = wireguard.compression;
+        let session = wireguard.sessions.get(index);
+        let context = if session.agreed { compression } else { Context::default() };
         let mut packet = Vec::with_capacity(bytes.len() + 64);
-        decompress(bytes, &context, &mut packet).map_err(|_| DropReason::MalformedInner)?;
+        session
+            .flows
+            .decompress(bytes, &context, counter, &mut packet)
+            .map_err(|_| DropReason::MalformedInner)?;
         self.inner(at, &packet, now)
     }
 

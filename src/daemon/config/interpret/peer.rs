@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::num::NonZeroU16;
+use std::time::Duration;
 
 use ipnet::IpNet;
 use meshnet_proto::config::{PeerConfig, PeerMode};
@@ -273,8 +274,11 @@ impl Draft {
             allowed_ips: self.allowed_ips.into_iter().map(|(_, prefix)| prefix).collect(),
             endpoints,
             mode,
-            keepalive: None,
-            bulk_over_metered: None,
+            keepalive: self
+                .keepalive
+                .and_then(|(_, keepalive)| keepalive)
+                .map(|keepalive| Duration::from_secs(keepalive.get().into())),
+            bulk_over_metered: self.bulk.map(|(_, bulk)| bulk),
         };
         Some(Peer {
             name: self.name,

@@ -82,7 +82,7 @@ fn bind(spec: &UdpSpec, ip: IpAddr) -> io::Result<std::net::UdpSocket> {
     let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
     socket.set_nonblocking(true)?;
     if ip.is_ipv6() {
-        socket.set_only_v6(spec.listen != Listen::All)?;
+        socket.set_only_v6(!spec.listen.is_empty())?;
     }
     if let Some(device) = &spec.device {
         socket.bind_device(Some(device.as_bytes()))?;

@@ -4,13 +4,14 @@ use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use super::*;
+use crate::link::UdpSpec;
 
-fn spec(listen: Listen) -> UdpSpec {
-    UdpSpec { name: "udp0".to_owned(), listen, port: 0, mark: None, device: None }
+fn spec(listen: Option<IpAddr>) -> UdpSpec {
+    UdpSpec { listen: listen.into_iter().collect(), ..UdpSpec::default() }
 }
 
 fn local() -> UdpLink {
-    open(&spec(Listen::Only(Ipv4Addr::LOCALHOST.into()))).unwrap().into_async().unwrap()
+    open("udp0", &spec(Some(Ipv4Addr::LOCALHOST.into()))).unwrap().into_async().unwrap()
 }
 
 fn address(link: &UdpLink) -> LinkAddr {
@@ -73,7 +74,7 @@ async fn an_empty_datagram_is_one() {
 
 #[tokio::test]
 async fn a_socket_for_both_families_speaks_both_and_names_addresses_plainly() {
-    let mut both = open(&spec(Listen::All)).unwrap().into_async().unwrap();
+    let mut both = open("udp0", &spec(None)).unwrap().into_async().unwrap();
     let port = both.local_addr().unwrap().port();
     let mut v4 = local();
     v4.send_row(LinkAddr::udp((Ipv4Addr::LOCALHOST, port).into()), b"four", None).unwrap();
@@ -86,7 +87,7 @@ async fn a_socket_for_both_families_speaks_both_and_names_addresses_plainly() {
 #[tokio::test]
 async fn the_address_that_was_asked_answers() {
     // Any address of 127.0.0.0/8 is this host's, and the kernel would answer from 127.0.0.1.
-    let mut both = open(&spec(Listen::All)).unwrap().into_async().unwrap();
+    let mut both = open("udp0", &spec(None)).unwrap().into_async().unwrap();
     let port = both.local_addr().unwrap().port();
     let asked = LinkAddr::udp(([127, 0, 0, 77], port).into());
     let mut peer = local();
@@ -134,11 +135,11 @@ async fn what_cannot_go_says_why() {
 
 #[test]
 fn a_port_that_is_taken_is_said_to_be() {
-    let first = open(&spec(Listen::All)).unwrap();
+    let first = open("udp0", &spec(None)).unwrap();
     let port = first.local_addr().unwrap().port();
-    let error = open(&UdpSpec { port, ..spec(Listen::All) }).unwrap_err();
+    let error = open("udp0", &UdpSpec { port, ..spec(None) }).unwrap_err();
     assert!(format!("{error:#}").contains(&port.to_string()), "{error:#}");
     let device = Some("nosuch0".to_owned());
-    let error = open(&UdpSpec { device, ..spec(Listen::All) }).unwrap_err();
+    let error = open("udp0", &UdpSpec { device, ..spec(None) }).unwrap_err();
     assert!(format!("{error:#}").contains("nosuch0"), "{error:#}");
 }

@@ -92,7 +92,8 @@ impl Duo {
         };
         for at in 0..2 {
             let seed = [u8::try_from(at).unwrap() + 1; 32];
-            let mut node = Node::new(&duo.configs[at], seed, Duration::from_secs(1_700_000_000), now).unwrap();
+            let mut node =
+                Node::new(&duo.configs[at], seed, Duration::from_secs(1_700_000_000), now).unwrap();
             if links != Links::Udp {
                 node.handle_link(RADIO, LinkEvent::Up(duo.radio_caps.clone()), now);
             }
