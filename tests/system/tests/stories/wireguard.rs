@@ -11,6 +11,7 @@ use meshnet_system::ping::Ping;
 use meshnet_system::wait::wait_for;
 use meshnet_system::{cable, stock as wg, story};
 
+mod ours;
 mod stock;
 
 /// How soon two reach each other from nothing: a lost handshake is repeated after 5 s.
