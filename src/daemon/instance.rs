@@ -29,7 +29,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use anyhow::{Context as _, bail};
 use meshnet_proto::Node;
 use meshnet_proto::key::{PrivateKey, PublicKey};
-use meshnet_proto::link::{LinkEvent, Transmit};
+use meshnet_proto::link::{LinkEvent, LinkId, Transmit};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 use tracing::{debug, error, info, trace, warn};
@@ -101,6 +101,8 @@ pub struct Instance {
     links: Links,
     /// What a udp link did not take: nothing more is sent or read from the TAP until it does.
     blocked: Option<Transmit>,
+    /// The udp link that was served last.
+    served: LinkId,
     names: Names,
     /// Where others may reach this host.
     surroundings: Vec<IpAddr>,
@@ -206,6 +208,7 @@ impl Instance {
             tap_is_up: true,
             links,
             blocked: None,
+            served: LinkId(0),
             names,
             surroundings: Vec::new(),
             awake: Awake::new(),
@@ -259,8 +262,9 @@ impl Instance {
                 event = self.interface_events.recv() => self.handle_interface(event)?,
                 message = self.from_links.recv() => self.handle_links(message)?,
                 Some(command) = self.control.commands.recv() => self.handle_command(command).await,
-                readable = self.links.readable() => {
+                readable = self.links.readable(self.served) => {
                     let link = readable.context("cannot wait for UDP")?;
+                    self.served = link;
                     self.handle_udp(link)?;
                 }
                 writable = self.links.writable(blocked) => writable.context("cannot wait for UDP")?,

@@ -15,6 +15,7 @@
 
 mod controls;
 mod device;
+mod doubtful;
 mod durable;
 mod free;
 mod inbound;

@@ -270,6 +270,12 @@ impl Paths {
         })
     }
 
+    /// Whether the current path is silent and has been asked why: what is sent by it may not arrive.
+    #[must_use]
+    pub const fn is_doubted(&self) -> bool {
+        self.watch.probes > 0
+    }
+
     fn chosen(&self) -> Option<&Candidate> {
         self.current.and_then(|at| self.candidates.get(at))
     }

@@ -145,8 +145,10 @@ impl Links {
     }
 
     /// Waits until something may have come on a udp link, and says on which; for ever if there is none.
-    pub(super) async fn readable(&self) -> io::Result<LinkId> {
-        let mut links = self.udp();
+    pub(super) async fn readable(&self, served: LinkId) -> io::Result<LinkId> {
+        // After the one that was served last, so that a busy one keeps no other waiting.
+        let (before, after): (Vec<_>, Vec<_>) = self.udp().partition(|(id, _)| *id <= served);
+        let mut links = after.into_iter().chain(before);
         let Some((first, udp)) = links.next() else { return pending().await };
         let Some(second) = links.next() else { return udp.readable().await.map(|()| first) };
         let all = [(first, udp), second].into_iter().chain(links);
@@ -234,12 +236,17 @@ impl Instance {
                 }
             }
         }
+        self.note_evidence(id, now);
+        Ok(())
+    }
+
+    /// Tells the core what the network says against addresses.
+    fn note_evidence(&mut self, id: LinkId, now: Instant) {
         while let Some(evidence) = self.links.udp_mut(id).and_then(UdpLink::poll_evidence) {
             if let Evidence::Unreachable { to, .. } = evidence {
                 self.node.handle_unreachable(id, to, now);
             }
         }
-        Ok(())
     }
 
     /// Sends what a udp link did not take, if it takes it now. Returns whether nothing is in the way any more.
@@ -317,8 +324,11 @@ impl Instance {
             Carrier::Udp(udp) => {
                 match udp.send(&transmit) {
                     Err(Refusal::QueueFull) => self.blocked = Some(transmit),
-                    // Whoever is behind it is found out by silence, or was told against by the network.
-                    Ok(()) | Err(_) => self.node.recycle(transmit.payload),
+                    Ok(()) => self.node.recycle(transmit.payload),
+                    Err(_) => {
+                        self.node.recycle(transmit.payload);
+                        self.note_evidence(link, now);
+                    }
                 }
                 return Ok(());
             }

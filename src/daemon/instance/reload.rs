@@ -3,17 +3,20 @@
 //! A peer that stays keeps its session, a link that stays its connection. Whatever can be wrong is found before anything is
 //! changed: the configuration is read and checked whole, and what contradicts it among the peers of the bus steps back.
 
+use std::collections::BTreeMap;
 use std::time::Instant;
 
 use meshnet_bus::Error;
 use meshnet_proto::config::PeerConfig;
-use meshnet_proto::link::LinkEvent;
+use meshnet_proto::link::{LinkEvent, LinkId};
 use tracing::{error, info, warn};
 
 use super::Instance;
+use super::ways::has_free;
 use crate::catalog;
 use crate::config::{Config, Severity};
 use crate::control::Change;
+use crate::link::{LinkKind, LinkSpec, udp};
 use crate::peers::{Member, Roster};
 
 impl Instance {
@@ -54,6 +57,11 @@ impl Instance {
         ] {
             same("RunAsUser or RunAsGroup", now == then)?;
         }
+        // Whoever has radios alone is not told what changes around the host, and its interface hands over packets one by one.
+        same(
+            "kind of links, the first by UDP or none any more,",
+            has_free(&config) == has_free(&self.config),
+        )?;
         config.warnings.iter().for_each(|warning| warn!("{warning}"));
         let roster = self.roster.reconfigured(&config.peers);
         self.change_links(&config)?;
@@ -68,8 +76,9 @@ impl Instance {
     fn change_links(&mut self, config: &Config) -> Result<(), Error> {
         let now = Instant::now();
         let gone = self.links.specs().filter(|(_, spec)| !config.links.contains(spec));
-        let gone: Vec<_> = gone.map(|(id, spec)| (id, spec.name.clone())).collect();
-        for (id, name) in gone {
+        let gone: Vec<_> = gone.map(|(id, spec)| (id, spec.clone())).collect();
+        let mut opened = self.open_sockets(config, &gone)?;
+        for (id, LinkSpec { name, .. }) in gone {
             info!(link = name, "link is removed, or set up anew");
             if self.links.stop(id) {
                 self.control.tell(Change::LinkDown(name));
@@ -79,15 +88,43 @@ impl Instance {
         for spec in &config.links {
             if !self.links.specs().any(|(_, running)| running == spec) {
                 info!(link = spec.name, "link is added: {}", spec.kind);
+                let socket = opened.remove(&spec.name);
                 let started =
-                    self.links.start(spec, None).map_err(|error| Error::Failed(format!("{error:#}")))?;
+                    self.links.start(spec, socket).map_err(|error| Error::Failed(format!("{error:#}")))?;
                 if let Some((id, caps)) = started {
                     self.node.handle_link(id, LinkEvent::Up(caps), now);
-                    self.tell_own_addresses();
                 }
             }
         }
+        self.tell_own_addresses();
         Ok(())
+    }
+
+    /// Opens the sockets of udp links that are to be, before anything is changed: what cannot be had is told in time. One
+    /// that listens where a link that goes does can only be opened after it.
+    fn open_sockets(
+        &self,
+        config: &Config,
+        gone: &[(LinkId, LinkSpec)],
+    ) -> Result<BTreeMap<String, udp::Opened>, Error> {
+        let mut opened = BTreeMap::new();
+        for spec in
+            config.links.iter().filter(|spec| !self.links.specs().any(|(_, running)| running == *spec))
+        {
+            let LinkKind::Udp(udp) = &spec.kind else { continue };
+            if udp.fwmark.is_some() || (1..1024).contains(&udp.port) {
+                let what = format!("the link {} takes a restart: a FwMark, or a port below 1024", spec.name);
+                return Err(Error::NotSupported(what));
+            }
+            let takes_over =
+                gone.iter().any(|(_, old)| matches!(&old.kind, LinkKind::Udp(old) if old.collides(udp)));
+            if !takes_over {
+                let socket =
+                    udp::open(&spec.name, udp).map_err(|error| Error::Failed(format!("{error:#}")))?;
+                opened.insert(spec.name.clone(), socket);
+            }
+        }
+        Ok(opened)
     }
 
     fn change_interface(&mut self, config: Config) -> Result<(), Error> {

@@ -253,7 +253,12 @@ impl UdpLink {
                 return Ok(());
             };
             let number = error.raw_os_error().unwrap_or_default();
-            let is_full = error.kind() == io::ErrorKind::WouldBlock || number == libc::ENOBUFS;
+            // A full queue of the interface is a lost datagram, as it is where the kernel does not say so.
+            if number == libc::ENOBUFS {
+                self.counters.refused += 1;
+                return Ok(());
+            }
+            let is_full = error.kind() == io::ErrorKind::WouldBlock;
             let pending = !is_full && self.note_pending();
             if is_full {
                 return Err(Refusal::QueueFull);

@@ -1,6 +1,6 @@
 //! What nodes say to each other inside a session, and how anything that is not a packet gets there.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
 use super::Node;
@@ -41,13 +41,29 @@ impl Node {
 
     /// The host slept, or its clock jumped: whatever worked before must show that it still does.
     pub fn handle_resume(&mut self, now: Instant) {
+        for at in self.peers.numbers() {
+            // The clock that keys age by stood still: the peer may have erased them.
+            if self.path(at).is_some_and(|(link, _)| self.is_free(link))
+                && let Keying::Wireguard(wireguard) = &mut self.peers[at].keying
+                && wireguard.tunnel.last_handshake().is_some()
+            {
+                wireguard.tunnel.renew(now);
+            }
+        }
         self.tell_paths(now, |paths| paths.handle_resume(now));
     }
 
     /// An address could not be sent to, or something on the way says that nobody is there. Whoever says so may lie: it is a
     /// reason to look, no more.
     pub fn handle_unreachable(&mut self, link: LinkId, to: LinkAddr, now: Instant) {
-        self.tell_paths(now, |paths| paths.refused(link, to, now));
+        for at in self.peers.numbers() {
+            if self.path(at) == Some((link, to))
+                && let Keying::Wireguard(wireguard) = &mut self.peers[at].keying
+            {
+                wireguard.paths.refused(link, to, now);
+                self.settle(at, now);
+            }
+        }
     }
 
     /// Takes a control message of a peer's.
@@ -76,12 +92,29 @@ impl Node {
             Control::ProbeAnswer { token } => {
                 wireguard.paths.answered(token, path.0, path.1, now);
             }
-            Control::Addresses(list) => wireguard.paths.announced(list.as_slice(), now),
+            Control::Addresses(list) => {
+                let outside: Vec<SocketAddr> = list
+                    .as_slice()
+                    .iter()
+                    .copied()
+                    .filter(|address| !self.leads_inside(address.ip()))
+                    .collect();
+                if let Keying::Wireguard(wireguard) = &mut self.peers[at].keying {
+                    wireguard.paths.announced(&outside, now);
+                }
+            }
             Control::Missing { counter_low, bitmap } => {
                 self.repeat_parts(at, path, Missing { counter_low, bitmap }, now);
             }
         }
         Ok(())
+    }
+
+    /// Whether packets to an address go into this very network: a path there would lead into itself. A default route is not
+    /// enough to say so; whoever has one sees to it that the links' own packets take another.
+    pub(super) fn leads_inside(&self, address: IpAddr) -> bool {
+        self.addresses.iter().any(|ours| ours.contains(&address))
+            || self.routes.find(address).is_some_and(|(prefix, _)| prefix.prefix_len() > 0)
     }
 
     pub(super) fn send_probe(&mut self, at: PeerIndex, path: Path, token: u32, now: Instant) {
@@ -121,7 +154,11 @@ impl Node {
         far: bool,
         now: Instant,
     ) {
-        match self.path(at) {
+        let path = self.path(at);
+        if let Keying::Wireguard(wireguard) = &mut self.peers[at].keying {
+            wireguard.asked_at = path;
+        }
+        match path {
             None => {}
             Some(path) if self.is_free(path.0) => self.send_stock_init(at, path, sender, noise, now),
             Some(path) => self.send_terse_init(at, path, sender, noise, far, now),

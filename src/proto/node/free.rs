@@ -60,6 +60,11 @@ impl Node {
             peer.sent.bytes += count(len);
         }
         peer.sent.datagrams += datagrams;
+        if wireguard.paths.is_doubted() {
+            wireguard.doubtful.keep(frame);
+        } else if !wireguard.doubtful.is_empty() {
+            wireguard.doubtful.take();
+        }
         wireguard.sessions.sealed = true;
         wireguard.paths.sent(link, to, Sent::Packet, bytes, Duration::ZERO, now);
     }

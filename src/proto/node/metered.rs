@@ -16,7 +16,7 @@ use crate::control::Control;
 use crate::event::DropReason;
 use crate::frame::Packet;
 use crate::link::{Class, LinkAddr, LinkId};
-use crate::path::{Heard, Sent};
+use crate::path::{Heard, PathState, Sent, Tier};
 use crate::queue::{Entry, PeerIndex};
 use crate::terse::fragment::{Cut, Part, split};
 use crate::terse::frame::{ADDITIONAL_DATA, DATA_HEADER, Data, Datagram, expand_counter, tag_of};
@@ -49,8 +49,8 @@ pub(super) struct Sessions {
 struct Session {
     /// Our index of it.
     index: u32,
-    /// Both ends know the same of each other's addresses.
-    agreed: bool,
+    /// What both ends knew of each other's addresses when they shook hands; nothing if they did not agree.
+    context: Context,
     flows: Flows,
     keeper: Option<Keeper>,
     reassembler: Option<Reassembler>,
@@ -61,7 +61,7 @@ impl Sessions {
         let at = self.list.iter().position(|session| session.index == index).unwrap_or_else(|| {
             self.list.push(Session {
                 index,
-                agreed: false,
+                context: Context::default(),
                 flows: Flows::new(),
                 keeper: None,
                 reassembler: None,
@@ -121,11 +121,10 @@ impl Node {
             return account.count(at, DropReason::NoSession);
         };
         let session = wireguard.sessions.get(sealing.index);
-        let context = if session.agreed { wireguard.compression } else { Context::default() };
         let Some(counter) = sealing.counter() else { return account.count(at, DropReason::NoSession) };
         let mut sealed = Vec::with_capacity(packet.len() + TAG_LEN + 4);
         let room = mtu.saturating_sub(DATA_HEADER + TAG_LEN);
-        session.flows.compress(packet, &context, counter, room, &mut sealed);
+        session.flows.compress(packet, &session.context, counter, room, &mut sealed);
         let tag = aead.seal(sealing.key, counter, ADDITIONAL_DATA, &mut sealed);
         sealed.extend_from_slice(&tag);
         let name = tag_of(sealing.receiver);
@@ -272,7 +271,8 @@ impl Node {
         wireguard.paths.heard(path.0, path.1, Heard::Newest, now);
         wireguard.answered_to = Some(path);
         let agreed = check == wireguard.compression.check(false, ephemeral(&noise));
-        wireguard.sessions.get(answer.sender).agreed = agreed;
+        let known = if agreed { wireguard.compression } else { Context::default() };
+        wireguard.sessions.get(answer.sender).context = known;
         let ours = wireguard.compression.response_check(agreed, ephemeral(&answer.noise));
         let response = strip_response(&answer.noise, ours).to_vec();
         self.push_complete(at, path, response, Class::Handshake, false, now);
@@ -303,7 +303,8 @@ impl Node {
         let index = wireguard.tunnel.openings(now).next().map(|opening| opening.index);
         if let Some(index) = index {
             let agreed = check == wireguard.compression.check(true, ephemeral(noise));
-            wireguard.sessions.get(index).agreed = agreed;
+            let known = if agreed { wireguard.compression } else { Context::default() };
+            wireguard.sessions.get(index).context = known;
         }
         Ok(())
     }
@@ -357,13 +358,11 @@ impl Node {
         now: Instant,
     ) -> Result<(), DropReason> {
         let Keying::Wireguard(wireguard) = &mut self.peers[at].keying else { return Ok(()) };
-        let compression = wireguard.compression;
         let session = wireguard.sessions.get(index);
-        let context = if session.agreed { compression } else { Context::default() };
         let mut packet = Vec::with_capacity(bytes.len() + 64);
         session
             .flows
-            .decompress(bytes, &context, counter, &mut packet)
+            .decompress(bytes, &session.context, counter, &mut packet)
             .map_err(|_| DropReason::MalformedInner)?;
         self.inner(at, &packet, now)
     }
@@ -410,6 +409,8 @@ impl Node {
         let Keying::Wireguard(wireguard) = &mut self.peers[at].keying else { return };
         let keepers = wireguard.sessions.list.iter_mut().filter_map(|session| session.keeper.as_mut());
         let parts: Vec<_> = keepers.flat_map(|keeper| keeper.answer(missing, now)).collect();
+        // Asked by whichever way, parts fit a metered link alone.
+        let Some(path) = self.metered_way(at, path) else { return };
         let Some(state) = self.links.get_mut(&path.0) else { return };
         let (to, expires) = (path.1, now + state.useful_time());
         let ready = |payload| Ready {
@@ -422,6 +423,18 @@ impl Node {
             ping: None,
         };
         state.push_sealed(parts.into_iter().map(ready).collect());
+    }
+
+    /// The given way to a peer if it is metered, else one that is and may be used.
+    fn metered_way(&self, at: PeerIndex, path: Path) -> Option<Path> {
+        if !self.is_free(path.0) {
+            return Some(path);
+        }
+        let Keying::Wireguard(wireguard) = &self.peers[at].keying else { return None };
+        let usable = |view: &crate::path::PathView| {
+            matches!(view.state, PathState::Untried | PathState::Proven) && view.tier == Tier::Radio
+        };
+        wireguard.paths.views().find(usable).map(|view| (view.link, view.to))
     }
 
     /// Asks a peer for parts that are missing, if it is time.

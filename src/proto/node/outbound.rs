@@ -1,6 +1,7 @@
 //! Towards a peer: the gates that a frame passes, the queue it waits in, and the moment it is sealed and leaves.
 
 use std::net::IpAddr;
+use std::ops::Bound;
 use std::time::Instant;
 
 use super::Node;
@@ -229,8 +230,16 @@ impl Node {
         if let Some(row) = self.outbox.poll() {
             return Some(row);
         }
-        let links: Vec<LinkId> = self.links.keys().copied().collect();
-        links.into_iter().find_map(|link| self.poll_link(link, now))
+        // One after the other by number, without a list: this is asked after every input.
+        let mut next = self.links.keys().next().copied();
+        while let Some(link) = next {
+            if let Some(transmit) = self.poll_link(link, now) {
+                return Some(transmit);
+            }
+            let after = (Bound::Excluded(link), Bound::Unbounded);
+            next = self.links.range(after).next().map(|(link, _)| *link);
+        }
+        None
     }
 
     fn poll_link(&mut self, link: LinkId, now: Instant) -> Option<Transmit> {
@@ -278,7 +287,7 @@ impl Node {
             return self.readmit(at, entry, now);
         };
         if let Keying::Wireguard(_) = self.peers[at].keying {
-            self.seal_terse(link, at, to, &entry, now);
+            self.leave_wireguard(link, at, to, entry, now);
             return self.settle(at, now);
         }
         match self.peers[at].readiness(pace, &mut self.rng, now) {

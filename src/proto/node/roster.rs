@@ -20,6 +20,7 @@ use crate::frame::{Frame, Inner};
 use crate::key::PublicKey;
 use crate::link::LinkAddr;
 use crate::queue::PeerIndex;
+use crate::terse::header::End;
 use crate::v1::handshake::Pair;
 
 impl Node {
@@ -104,12 +105,16 @@ impl Node {
         rekey_after_messages: u64,
         _now: Instant,
     ) {
+        let ours = End::first_of(addresses.iter().map(IpNet::addr));
         self.addresses = addresses;
         self.mtu = mtu.into();
         self.rekey_after_messages = rekey_after_messages;
         for (_, peer) in self.peers.iter_mut() {
-            if let Keying::Pki(pki) = &mut peer.keying {
-                pki.set_rekey_messages(rekey_after_messages);
+            match &mut peer.keying {
+                Keying::Pki(pki) => pki.set_rekey_messages(rekey_after_messages),
+                // Sessions that there are go on with what they began with.
+                Keying::Wireguard(wireguard) => wireguard.compression.ours = ours,
+                Keying::Symmetric(_) => {}
             }
         }
     }

@@ -130,8 +130,14 @@ impl Node {
             opened if opened.newest => Heard::Newest,
             _ => Heard::Late,
         };
-        wireguard.paths.heard(path.0, path.1, proof, now);
         peer.last_seen = Some(now);
+        // What came out of the tunnel itself says nothing of a way to the peer.
+        let inside = path.1.as_udp().is_some_and(|address| self.leads_inside(address.ip()));
+        if let Keying::Wireguard(wireguard) = &mut self.peers[at].keying
+            && !inside
+        {
+            wireguard.paths.heard(path.0, path.1, proof, now);
+        }
         Ok(())
     }
 
@@ -199,7 +205,9 @@ impl Node {
     pub(super) fn note_answer(&mut self, at: PeerIndex, path: Path, now: Instant) {
         self.peers[at].last_seen = Some(now);
         if let Keying::Wireguard(wireguard) = &mut self.peers[at].keying {
-            wireguard.paths.heard(path.0, path.1, Heard::Answer, now);
+            // Somebody on the way may have sent it on from another place.
+            let proof = if wireguard.asked_at == Some(path) { Heard::Answer } else { Heard::Newest };
+            wireguard.paths.heard(path.0, path.1, proof, now);
         }
     }
 

@@ -10,10 +10,11 @@
 use std::time::{Duration, Instant};
 
 use super::Node;
+use super::doubtful::Doubtful;
 use super::metered::Sessions;
 use super::peer::{Keying, Peer};
 use crate::config::PeerConfig;
-use crate::event::{DropReason, Event, SessionState};
+use crate::event::{DropReason, Event};
 use crate::frame::ETHERNET_HEADER;
 use crate::link::{AddrKind, Airtime, LinkAddr, LinkId};
 use crate::offload::Offload;
@@ -35,6 +36,10 @@ pub(super) struct Wireguard {
     pub(super) sessions: Sessions,
     /// Where the last initiation of the peer's was answered: what proves that session from there has come back to us.
     pub(super) answered_to: Option<(LinkId, LinkAddr)>,
+    /// Where the last initiation of ours went.
+    pub(super) asked_at: Option<(LinkId, LinkAddr)>,
+    /// What was sent while the path was doubted.
+    pub(super) doubtful: Doubtful,
     /// Our index of the initiation that waits in front of a metered link.
     pub(super) init: Option<u32>,
     /// What the paths were told of the session.
@@ -54,6 +59,8 @@ impl Node {
             compression: Compression::default(),
             sessions: Sessions::default(),
             answered_to: None,
+            asked_at: None,
+            doubtful: Doubtful::default(),
             init: None,
             session: false,
         };
@@ -150,6 +157,25 @@ impl Node {
         state.queue.push(at, entry, tempo, &mut self.account, now);
     }
 
+    /// A frame's turn in a metered link's queue has come: it is sealed, unless its session has gone meanwhile.
+    pub(super) fn leave_wireguard(
+        &mut self,
+        link: LinkId,
+        at: PeerIndex,
+        to: LinkAddr,
+        entry: Entry,
+        now: Instant,
+    ) {
+        match self.with_tunnel(at, now, Tunnel::readiness) {
+            Some(Readiness::Ready) => self.seal_terse(link, at, to, &entry, now),
+            Some(Readiness::Away) => self.drop_frame(at, &entry.frame, DropReason::HandshakeTimeout, now),
+            Some(Readiness::Wait) | None => {
+                let dropped = self.peers[at].wait(entry.frame, entry.expires);
+                self.account.count_many(at, DropReason::HandshakeBacklog, dropped);
+            }
+        }
+    }
+
     /// Drops a frame that is too long for the path, and tells its sender the length that is not.
     fn answer_too_big(&mut self, at: PeerIndex, frame: &[u8], mtu: u16, now: Instant) {
         self.account.count(at, DropReason::TooBig);
@@ -163,7 +189,7 @@ impl Node {
     pub(super) fn settle_wireguard(&mut self, at: PeerIndex, now: Instant) {
         loop {
             let Keying::Wireguard(wireguard) = &mut self.peers[at].keying else { return };
-            let session = wireguard.tunnel.state() == SessionState::Established;
+            let session = wireguard.tunnel.can_seal(now);
             if std::mem::replace(&mut wireguard.session, session) != session {
                 wireguard.paths.set_session(session, now);
             }
@@ -182,6 +208,13 @@ impl Node {
     fn tunnel_action(&mut self, at: PeerIndex, action: Action, now: Instant) {
         match action {
             Action::SendInit { sender, noise, far } => self.send_init(at, sender, &noise, far, now),
+            Action::Unanswered => {
+                if let Keying::Wireguard(wireguard) = &mut self.peers[at].keying {
+                    wireguard.paths.unanswered(now);
+                    // The next initiation is to take the path that this may have chosen.
+                    self.follow_path(at, now);
+                }
+            }
             Action::Confirm if self.is_proven(at) => {}
             Action::Keepalive | Action::Confirm => {
                 if let Some(path) = self.path(at) {
@@ -190,11 +223,15 @@ impl Node {
             }
             Action::Usable { first } => {
                 let peer = self.peers[at].public_key;
-                self.peers[at].up = true;
+                let was_up = std::mem::replace(&mut self.peers[at].up, true);
                 if let Keying::Wireguard(wireguard) = &mut self.peers[at].keying {
                     wireguard.sessions.sealed = false;
                 }
-                self.push_event(if first { Event::PeerUp { peer } } else { Event::Rekeyed { peer } });
+                self.push_event(if first && !was_up {
+                    Event::PeerUp { peer }
+                } else {
+                    Event::Rekeyed { peer }
+                });
                 self.flush(at, now);
             }
             Action::Measured(rtt) => self.peers[at].quality.answered(rtt),
@@ -238,6 +275,15 @@ impl Node {
         }
     }
 
+    /// Carries out what a peer's paths want done, before anything else of it is.
+    fn follow_path(&mut self, at: PeerIndex, now: Instant) {
+        while let Keying::Wireguard(wireguard) = &mut self.peers[at].keying
+            && let Some(action) = wireguard.paths.poll_action(&mut self.rng, now)
+        {
+            self.path_action(at, action, now);
+        }
+    }
+
     fn path_action(&mut self, at: PeerIndex, action: path::Action, now: Instant) {
         match action {
             path::Action::Probe { link, to, token } => self.send_probe(at, (link, to), token, now),
@@ -254,10 +300,18 @@ impl Node {
     /// one takes the new one.
     fn moved(&mut self, at: PeerIndex, from: Option<(LinkId, LinkAddr)>, now: Instant) {
         self.tell_regime(at, now);
+        if let Keying::Wireguard(wireguard) = &mut self.peers[at].keying {
+            // An initiation that went by the old path is not waited for.
+            wireguard.tunnel.hurry_if_stale(now);
+        }
         let queued = from.and_then(|(link, _)| self.links.get_mut(&link));
         let queued = queued.map(|state| state.queue.take_astray(|peer, _| peer == at)).unwrap_or_default();
         for (at, entry) in queued {
             self.readmit(at, entry, now);
+        }
+        let Keying::Wireguard(wireguard) = &mut self.peers[at].keying else { return };
+        for frame in wireguard.doubtful.take() {
+            self.admit(at, frame, None, now);
         }
         self.flush(at, now);
     }
@@ -307,9 +361,8 @@ impl Node {
 impl Wireguard {
     /// When something of this peer's is due, and why.
     pub(super) fn deadline(&self) -> Option<(Instant, &'static str)> {
-        let proof = self.tunnel.proof_deadline().map(|at| (at, "proof"));
         let sessions = self.sessions.deadline().map(|at| (at, "fragments"));
-        [self.tunnel.deadline(), self.paths.deadline(), sessions, proof].into_iter().flatten().min()
+        [self.tunnel.deadline(), self.paths.deadline(), sessions].into_iter().flatten().min()
     }
 }
 

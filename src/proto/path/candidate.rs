@@ -38,6 +38,8 @@ pub(super) struct Candidate {
     samples: u8,
     count: u8,
     rtt_us: u32,
+    /// The shortest of them: what the way itself takes. A question that waited for a neighbour to be found says nothing of it.
+    least_us: u32,
     /// The last probes, the latest in the lowest bit: 1 is lost.
     lost: u32,
     pub(super) heard_at: Option<Instant>,
@@ -58,6 +60,7 @@ impl Candidate {
             samples: 0,
             count: 0,
             rtt_us: 0,
+            least_us: u32::MAX,
             lost: 0,
             heard_at: None,
             cost: Cost { packets: 0, bytes: 0, airtime_us: 0 },
@@ -94,6 +97,11 @@ impl Candidate {
         (self.samples > 0).then(|| Duration::from_micros(self.rtt_us.into()))
     }
 
+    /// The shortest answer so far.
+    pub(super) fn least_rtt(&self) -> Option<Duration> {
+        (self.samples > 0).then(|| Duration::from_micros(self.least_us.into()))
+    }
+
     pub(super) fn is_fast(&self) -> bool {
         self.lossy == 0 && self.rtt().is_some_and(|rtt| rtt <= FAST)
     }
@@ -114,6 +122,7 @@ impl Candidate {
 
     pub(super) fn probe_answered(&mut self, rtt: Duration) {
         let rtt = u32::try_from(rtt.as_micros()).unwrap_or(u32::MAX);
+        self.least_us = self.least_us.min(rtt);
         // RFC 6298 section 2.
         self.rtt_us = if self.samples == 0 { rtt } else { self.rtt_us - self.rtt_us / 8 + rtt / 8 };
         self.samples = self.samples.saturating_add(1);

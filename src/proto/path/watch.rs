@@ -8,7 +8,7 @@
 //! |---|---|---|
 //! | answered within 100 ms so far, and loses nothing | 0.5 s | 1.3 s |
 //! | is known to lose | 0.5 s | 2.5 s |
-//! | otherwise | 1 s | 2.5 s, or 1 s and twice the round-trip time if that is longer |
+//! | otherwise | 1 s | 2.5 s, or 1 s and twice the shortest round-trip time (2 s at most) if that is longer |
 //! | was not heard for 30 s before we sent | at once | as above |
 //!
 //! At 30 % loss each way one probe in two is answered; of the twenty that a lossy path gets, all fail once in a million.
@@ -28,6 +28,8 @@ const SOON: Duration = Duration::from_millis(500);
 const LATER: Duration = Duration::from_secs(1);
 const GIVE_UP_FAST: Duration = Duration::from_millis(1300);
 const GIVE_UP: Duration = Duration::from_millis(2500);
+/// No way that is worth waiting for takes longer, there and back.
+const LONGEST_WAY: Duration = Duration::from_secs(2);
 /// A path that was not heard for this long is not believed in.
 const STALE: Duration = Duration::from_secs(30);
 /// A path is not given up after fewer unanswered probes, however late the timer rang.
@@ -281,7 +283,7 @@ fn give_up(path: &Candidate) -> Duration {
     if path.is_fast() {
         return GIVE_UP_FAST;
     }
-    let slow = path.rtt().unwrap_or_default() * 2 + Duration::from_secs(1);
+    let slow = path.least_rtt().unwrap_or_default().min(LONGEST_WAY) * 2 + Duration::from_secs(1);
     GIVE_UP.max(slow)
 }
 

@@ -251,6 +251,12 @@ impl Tunnel {
         Readiness::Ready
     }
 
+    /// Whether packets can be sealed for the peer, which is not away as far as known.
+    #[must_use]
+    pub fn can_seal(&self, now: Instant) -> bool {
+        self.is_usable(now) && !self.away
+    }
+
     fn is_usable(&self, now: Instant) -> bool {
         self.keys.current.as_ref().is_some_and(|current| current.seals(self.regime, now))
     }

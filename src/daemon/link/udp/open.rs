@@ -7,6 +7,7 @@ use anyhow::Context as _;
 use nix::libc;
 use nix::sys::socket::{setsockopt, sockopt};
 use quinn_udp::{UdpSockRef, UdpSocketState};
+use rustix::net::sockopt::{self as sockopt_net, Ipv4PathMtuDiscovery, Ipv6PathMtuDiscovery};
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::UdpSocket;
 use tracing::{debug, info};
@@ -105,6 +106,17 @@ fn bind(spec: &UdpSpec, ip: IpAddr) -> io::Result<std::net::UdpSocket> {
 pub(super) fn state(socket: &UdpSocket) -> io::Result<UdpSocketState> {
     let state = UdpSocketState::new(UdpSockRef::from(socket))?;
     state.enable_transport_errors(UdpSockRef::from(socket))?;
+    // What a router on the way does not carry is cut up, as stock WireGuard's datagrams are: a tunnel that swallows long
+    // packets without a word is worse than fragments.
+    let cut = match socket.local_addr()? {
+        SocketAddr::V4(_) => sockopt_net::set_ip_mtu_discover(socket, Ipv4PathMtuDiscovery::WANT),
+        // A socket of both families has the options of both.
+        SocketAddr::V6(_) => sockopt_net::set_ipv6_mtu_discover(socket, Ipv6PathMtuDiscovery::WANT)
+            .and_then(|()| sockopt_net::set_ip_mtu_discover(socket, Ipv4PathMtuDiscovery::WANT)),
+    };
+    if let Err(error) = cut {
+        debug!(%error, "datagrams that are too long for the way are lost");
+    }
     // A time stamp on each datagram, which nobody looks at, would cost every packet of the host a look at the clock.
     if let Err(error) = setsockopt(socket, sockopt::ReceiveTimestampns, &false) {
         debug!(%error, "datagrams come with time stamps");

@@ -52,6 +52,17 @@ impl Tunnel {
         }
     }
 
+    /// As [`Self::hurry`], for a path that is another than before: but not for an initiation that has only just left, so that
+    /// two paths that both refuse cannot make a flood of them.
+    pub fn hurry_if_stale(&mut self, now: Instant) {
+        const JUST: Duration = Duration::from_secs(1);
+        if self.last_init.is_some_and(|made| made + JUST <= now)
+            && let Some(handshake) = &mut self.handshake
+        {
+            handshake.next_at = handshake.next_at.min(now);
+        }
+    }
+
     /// When packets that wait for a session's proof have waited long enough.
     #[must_use]
     pub fn proof_deadline(&self) -> Option<Instant> {
@@ -83,6 +94,9 @@ impl Tunnel {
         let lasted = now.saturating_duration_since(handshake.started);
         if self.regime.gives_up(handshake.tries, lasted, self.failures) {
             return self.fail(now);
+        }
+        if handshake.tries > 0 {
+            self.actions.push_back(Action::Unanswered);
         }
         let jitter = f64::from(context.rng.next_u32()) / f64::from(u32::MAX);
         let tries = handshake.tries;

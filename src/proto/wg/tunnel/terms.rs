@@ -85,6 +85,8 @@ pub enum Action {
         /// Earlier ones got no answer: reach as far as the link can.
         far: bool,
     },
+    /// The last initiation got no answer in the time that it should have taken: another way may do better.
+    Unanswered,
     /// Send an empty packet.
     Keepalive,
     /// There is a session to send through: what waits may go.

@@ -25,6 +25,10 @@ const TURN: Duration = Duration::from_secs(12);
 const STALL: Duration = Duration::from_secs(3);
 /// How soon Wi-Fi is used after it returned.
 const RETURN: Duration = Duration::from_secs(1);
+/// And where TCP itself pauses for many seconds after each loss.
+const SLOWLY: Duration = Duration::from_secs(60);
+/// Bytes that Wi-Fi has carried when the two have found to it: some of their pings.
+const FOUND: u64 = 1_000;
 /// Bytes that Wi-Fi has carried when it is used: more than probes, ARP and handshakes come to in that time.
 const USED: u64 = 5_000;
 /// Down and up again.
@@ -86,6 +90,12 @@ fn lab(dir: &std::path::Path) -> Result<Lab> {
 
 fn move_ten_times(lab: &Lab, wifi: &Cable, death: Death, quick: bool) -> Result<()> {
     let (west, east) = (&lab.west.namespace, &lab.east.namespace);
+    // Two that met by radio tell each other where else they are.
+    let before = wifi.carried(west)?;
+    wait_for("the two to find to Wi-Fi", Duration::from_secs(60), || {
+        Ping { count: 5, ..Ping::default() }.run(west, lab.east.address)?;
+        Ok((wifi.carried(west)? >= before + FOUND).then_some(()))
+    })?;
     kill(wifi, death, lab)?;
     let_pass(TURN)?;
     let radio = Ping { count: 3, ..Ping::default() }.run(west, lab.east.address)?;
@@ -98,7 +108,7 @@ fn move_ten_times(lab: &Lab, wifi: &Cable, death: Death, quick: bool) -> Result<
         let (begin, received) = (Instant::now(), transfer.received());
         revive(wifi, death, lab)?;
         transfer.set_pace(FAST);
-        wait_for("Wi-Fi to be used", if quick { RETURN } else { TURN }, || {
+        wait_for("Wi-Fi to be used", if quick { RETURN } else { SLOWLY }, || {
             Ok((wifi.carried(west)? >= before + USED).then_some(()))
         })?;
         let_pass(TURN.saturating_sub(begin.elapsed()))?;

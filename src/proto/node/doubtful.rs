@@ -1,0 +1,60 @@
+//! Packets that went into a path while it was doubted: if the path is given up, they are sent again by the next one.
+//!
+//! A TCP connection whose segments vanish waits twice as long with each of them. By the time a silent path is given up its
+//! next try may be seconds away, though another path works; what is sent again brings the answer that it waits for. Whoever
+//! gets a packet twice drops it: that is what IP promises of a path that changes.
+//!
+//! Invariant: at most [`MAX_PACKETS`] and [`MAX_BYTES`], the newest; nothing is kept of a path that answers.
+
+use std::collections::VecDeque;
+
+const MAX_PACKETS: usize = 16;
+const MAX_BYTES: usize = 16 * 1024;
+
+/// See the module's introduction.
+#[derive(Default)]
+pub(super) struct Doubtful {
+    frames: VecDeque<Vec<u8>>,
+    bytes: usize,
+}
+
+impl Doubtful {
+    /// Keeps a copy of a frame that leaves.
+    pub(super) fn keep(&mut self, frame: &[u8]) {
+        if frame.len() > MAX_BYTES {
+            return;
+        }
+        self.bytes += frame.len();
+        self.frames.push_back(frame.to_vec());
+        while self.frames.len() > MAX_PACKETS || self.bytes > MAX_BYTES {
+            let oldest = self.frames.pop_front();
+            self.bytes -= oldest.map_or(0, |frame| frame.len());
+        }
+    }
+
+    /// The path is no longer doubted, or was given up: returns what was kept.
+    pub(super) fn take(&mut self) -> VecDeque<Vec<u8>> {
+        self.bytes = 0;
+        std::mem::take(&mut self.frames)
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.frames.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_newest_frames_are_kept() {
+        let mut doubtful = Doubtful::default();
+        for number in 0..40_u8 {
+            doubtful.keep(&[number; 1500]);
+        }
+        let kept: Vec<u8> = doubtful.take().iter().map(|frame| frame[0]).collect();
+        assert_eq!(kept, (30..40).collect::<Vec<_>>());
+        assert!(doubtful.is_empty());
+    }
+}
