@@ -330,7 +330,9 @@ fn changed(before: &Member, change: PeerChange) -> Result<Member, Error> {
         peer.contacts = config::contacts(&peer.core.endpoints, &keys);
     }
     peer.keepalive = keepalive.unwrap_or(peer.keepalive);
+    peer.core.keepalive = peer.keepalive.map(|seconds| Duration::from_secs(seconds.get().into()));
     peer.bulk = bulk_over_radio.or(peer.bulk);
+    peer.core.bulk_over_metered = peer.bulk;
     peer.core.mode = mode.unwrap_or(peer.core.mode);
     if let Some(psk) = preshared_key {
         peer.core.preshared_key = Some(psk);
