@@ -100,8 +100,23 @@ fn text(packages: &[Package]) -> Result<String> {
     Ok(list)
 }
 
-/// Returns the files at the top of a library's source that say whose it is and who may use it.
+/// Returns the files in a library's source that say whose it is and who may use it: its own, and those of what it bundles.
 fn files(dir: &Path) -> Result<BTreeSet<PathBuf>> {
+    let mut found = files_at(dir)?;
+    let bundled = dir.join("third_party");
+    if bundled.is_dir() {
+        for entry in fs::read_dir(bundled)? {
+            let path = entry?.path();
+            if path.is_dir() {
+                found.extend(files_at(&path)?);
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// Returns those that lie in this folder itself.
+fn files_at(dir: &Path) -> Result<BTreeSet<PathBuf>> {
     let mut found = BTreeSet::new();
     for entry in fs::read_dir(dir)? {
         let entry = entry?;

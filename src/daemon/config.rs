@@ -117,10 +117,11 @@ impl Peer {
         !self.names.is_empty() || self.core.endpoints.iter().any(|endpoint| endpoint.kind() == AddrKind::Udp)
     }
 
-    /// Returns whether bulk traffic to the peer may take a radio: as the file says; else only if there is no other way.
+    /// Returns whether bulk traffic to the peer may take a radio: as the file says; else if the peer has a radio among its
+    /// endpoints, for that the operator gave it one is the permission.
     #[must_use]
     pub fn bulk_over_radio(&self) -> bool {
-        self.bulk.unwrap_or_else(|| self.has_radio() && !self.has_udp())
+        self.bulk.unwrap_or_else(|| self.has_radio())
     }
 
     /// Returns the peer's endpoints as a configuration file has them: addresses first, then names.

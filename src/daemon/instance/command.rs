@@ -330,7 +330,9 @@ fn changed(before: &Member, change: PeerChange) -> Result<Member, Error> {
         peer.contacts = config::contacts(&peer.core.endpoints, &keys);
     }
     peer.keepalive = keepalive.unwrap_or(peer.keepalive);
+    peer.core.keepalive = peer.keepalive.map(|seconds| Duration::from_secs(seconds.get().into()));
     peer.bulk = bulk_over_radio.or(peer.bulk);
+    peer.core.bulk_over_metered = peer.bulk;
     peer.core.mode = mode.unwrap_or(peer.core.mode);
     if let Some(psk) = preshared_key {
         peer.core.preshared_key = Some(psk);
@@ -344,4 +346,35 @@ fn changed(before: &Member, change: PeerChange) -> Result<Member, Error> {
         None => origin,
     };
     Ok(Member { peer, origin })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroU16;
+
+    use super::*;
+
+    #[test]
+    fn what_is_said_of_keepalives_and_bulk_reaches_the_core() {
+        let config = config::parse("m.conf", CONFIG).unwrap();
+        let before = Member { peer: config.peers[0].clone(), origin: Origin::Bus };
+        let change = PeerChange {
+            keepalive: Some(NonZeroU16::new(25)),
+            bulk_over_radio: Some(false),
+            ..PeerChange::default()
+        };
+        let after = changed(&before, change).unwrap();
+        let core = |member: &Member| (member.peer.core.keepalive, member.peer.core.bulk_over_metered);
+        assert_eq!(core(&before), (None, None));
+        assert_eq!(core(&after), (Some(Duration::from_secs(25)), Some(false)));
+        let untouched = changed(&after, PeerChange::default()).unwrap();
+        assert_eq!(core(&untouched), core(&after));
+        let never = PeerChange { keepalive: Some(None), ..PeerChange::default() };
+        assert_eq!(core(&changed(&after, never).unwrap()), (None, Some(false)));
+    }
+
+    const CONFIG: &str = "[Interface]\nPrivateKey = SEhISEhISEhISEhISEhISEhISEhISEhISEhISEhISEg=\nAddress = 10.0.0.1/24\n\
+                          MeshtasticConnect = tcp://radio\nListenPort = 0\n[Peer]\n\
+                          PublicKey = AgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgI=\nAllowedIPs = 10.0.0.2/32\n\
+                          Endpoint = !d45b9db8, 192.0.2.7:1\n";
 }

@@ -191,16 +191,23 @@ impl Draft {
             let what = "not sent by radio, where a keepalive would take air";
             findings.warning(line, "PersistentKeepalive", what, "it holds for UDP alone");
         }
-        if let Some((line, _)) = self.bulk
-            && !(self.has_radio() && self.has_udp())
-        {
-            let what = "of no use: this peer is not reached both by radio and by UDP";
-            findings.warning(
-                line,
-                "BulkOverRadio",
-                what,
-                "a radio and a UDP address as Endpoint, or without it",
-            );
+        if let Some((line, _)) = self.bulk {
+            let useless = if mode != PeerMode::Wireguard {
+                Some((
+                    "of no use: this peer is not spoken to in WireGuard's protocol",
+                    "PeerMode = WIREGUARD, or without this key",
+                ))
+            } else if !self.has_radio() {
+                Some((
+                    "of no use: this peer has no radio among its endpoints",
+                    "a radio as Endpoint, or without this key",
+                ))
+            } else {
+                None
+            };
+            if let Some((what, right)) = useless {
+                findings.warning(line, "BulkOverRadio", what, right);
+            }
         }
         if self.endpoints.is_empty() && self.endpoints_complete {
             self.check_unreached(mode, reach, findings);

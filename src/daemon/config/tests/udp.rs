@@ -52,7 +52,7 @@ fn endpoints_are_radios_addresses_and_names_at_once() {
     let config = fine(&both().replace("Endpoint = !d45b9db8", endpoint));
     let peer = &config.peers[0];
     assert_eq!(peer.core.mode, PeerMode::Wireguard);
-    assert!(peer.has_radio() && peer.has_udp() && !peer.bulk_over_radio());
+    assert!(peer.has_radio() && peer.has_udp() && peer.bulk_over_radio());
     assert_eq!(
         endpoints(&config, 0),
         ["!d45b9db8", "udp://192.0.2.7:51820", "udp://[2001:db8::7]:5", "udp://cabin.example:51820"]
@@ -81,7 +81,7 @@ fn the_mode_is_what_the_endpoints_suggest_unless_it_is_said() {
 #[test]
 fn udp_links_are_read_to_the_letter() {
     let text = format!(
-        "{}[Link]\nType = udp\nName = lan\nListenPort = 7\nAddress = 192.0.2.1, ::1\nFwMark = 0xca6c\n\
+        "{}[Link]\nType = udp\nName = lan\nListenPort = 7\nAddress = ::1\nFwMark = 0xca6c\n\
          BindToDevice = enp3s0.100\nCost = 20\n[Link]\nType = UDP\n[Link]\nType = meshtastic\nConnect = tcp://b\n",
         wireguard_with("FwMark = 51")
     );
@@ -89,7 +89,7 @@ fn udp_links_are_read_to_the_letter() {
     let names: Vec<&str> = config.links.iter().map(|link| link.name.as_str()).collect();
     assert_eq!(names, ["udp0", "lan", "udp2", "radio3"]);
     assert_eq!(udp(&config.links[0]).fwmark, Some(51));
-    let listen: Vec<IpAddr> = vec!["192.0.2.1".parse().unwrap(), "::1".parse().unwrap()];
+    let listen: Vec<IpAddr> = vec!["::1".parse().unwrap()];
     let expected = UdpSpec {
         listen,
         port: 7,
@@ -103,6 +103,8 @@ fn udp_links_are_read_to_the_letter() {
         udp(&fine(&wireguard().replace("ListenPort = 51821", &format!("FwMark = {mark}"))).links[0]).fwmark
     });
     assert_eq!(marks, [None, None, None, Some(255), Some(u32::MAX)]);
+    let two = format!("{}[Link]\nType = udp\nAddress = 192.0.2.1, ::1\n", wireguard());
+    assert!(only_wrong(&two).contains("Address"), "one socket has one address, or all");
 }
 
 #[test]
@@ -130,6 +132,10 @@ fn keepalives_and_bulk_go_where_they_make_sense() {
     assert!(fine(&format!("{two}BulkOverRadio = yes\n")).peers[0].bulk_over_radio());
     assert!(!fine(&format!("{two}BulkOverRadio = no\n")).peers[0].bulk_over_radio());
     assert!(fine(&base()).peers[0].bulk_over_radio(), "there is no other way");
+    assert!(!fine(&wireguard()).peers[0].bulk_over_radio(), "there is no radio");
+    // Two that know each other's radio find to UDP by themselves, and may keep bulk for that.
+    let by_radio = fine(&format!("{}PeerMode = WIREGUARD\nBulkOverRadio = no\n", both()));
+    assert!(!by_radio.peers[0].bulk_over_radio() && by_radio.peers[0].core.bulk_over_metered == Some(false));
     let warned = |text: &str| ok(text).warnings.iter().map(ToString::to_string).collect::<Vec<_>>();
     assert_eq!(
         warned(&format!("{two}PersistentKeepalive = 25\n")),
@@ -141,8 +147,15 @@ fn keepalives_and_bulk_go_where_they_make_sense() {
     assert_eq!(
         warned(&format!("{}BulkOverRadio = yes\n", base())),
         [
-            "m.conf:9: warning: BulkOverRadio: of no use: this peer is not reached both by radio and by UDP; a radio and \
-          a UDP address as Endpoint, or without it"
+            "m.conf:9: warning: BulkOverRadio: of no use: this peer is not spoken to in WireGuard's protocol; PeerMode = \
+             WIREGUARD, or without this key"
+        ]
+    );
+    assert_eq!(
+        warned(&format!("{}BulkOverRadio = yes\n", wireguard())),
+        [
+            "m.conf:10: warning: BulkOverRadio: of no use: this peer has no radio among its endpoints; a radio as \
+             Endpoint, or without this key"
         ]
     );
     assert_eq!(
