@@ -18,7 +18,7 @@ mod seals;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt::Write as _;
 use std::net::SocketAddr;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use meshnet_proto::config::PeerMode;
 use meshnet_proto::frame::{Frame, Inner, protocol};
@@ -67,6 +67,9 @@ const REASONS: &[&str] = &[
     "radio heartbeat",
     "radio answer",
 ];
+/// A machine that wakes for one reason so soon after it woke for it, and so often in a row, does nothing by it.
+const RESTLESS: Duration = Duration::from_millis(2);
+const MAX_RESTLESS: u32 = 500;
 /// Lines of the flow that are kept.
 const FLOW: usize = 4000;
 /// Datagrams that are kept for those who would replay them.
@@ -134,6 +137,9 @@ pub struct Watch {
     /// Stations, and others that are not, or not reachable as, their peers.
     strangers: BTreeSet<(usize, usize)>,
     pings: Pings,
+    /// What woke last, when, and how often in a row.
+    woke: Option<(&'static str, Instant)>,
+    restless: u32,
     /// What WIREGUARD sessions seal.
     pub seals: Seals,
     _forgets: Forgets,
@@ -169,6 +175,8 @@ impl Watch {
             symmetric: symmetric.collect(),
             strangers: BTreeSet::new(),
             pings: Pings::default(),
+            woke: None,
+            restless: 0,
             seals,
             _forgets: Forgets(seals),
             proofs: Proofs::default(),
@@ -239,8 +247,12 @@ impl Watch {
     /// A machine wakes.
     ///
     /// # Panics
-    /// If nobody knows the reason.
-    pub fn handle_wakeup(&mut self, why: &'static str) {
+    /// If nobody knows the reason, or it is the same again and again.
+    pub fn handle_wakeup(&mut self, why: &'static str, now: Instant) {
+        let at_once = self.woke.is_some_and(|(before, at)| before == why && now - at <= RESTLESS);
+        self.restless = if at_once { self.restless + 1 } else { 0 };
+        self.woke = Some((why, now));
+        assert!(self.restless < MAX_RESTLESS, "a machine wakes again and again, in vain: {why}");
         assert!(REASONS.contains(&why), "a machine wakes for a reason that nobody knows: {why}");
         *self.wakeups.entry(why).or_default() += 1;
     }

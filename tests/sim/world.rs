@@ -351,7 +351,7 @@ impl World {
             self.fail(&format!("the world spins: {why}"));
         }
         self.now = self.now.max(next);
-        self.watch.handle_wakeup(why);
+        self.watch.handle_wakeup(why, self.now);
         self.air.handle_timeout(self.now);
         self.arrive();
         for station in &mut self.stations {

@@ -294,7 +294,8 @@ impl Peer {
         }
         let proof = match &self.keying {
             Keying::Pki(pki) => pki.proof_deadline(pace).map(|at| (at, "proof")),
-            Keying::Symmetric(_) | Keying::Wireguard(_) => None,
+            Keying::Wireguard(wireguard) => wireguard.tunnel.proof_deadline().map(|at| (at, "proof")),
+            Keying::Symmetric(_) => None,
         };
         let resolving = self.resolving.map(|resolving| (resolving.next_at, "address"));
         let expiry = self.waiting.iter().map(|waiting| waiting.expires).min().map(|at| (at, "expiry"));

@@ -307,9 +307,8 @@ impl Node {
 impl Wireguard {
     /// When something of this peer's is due, and why.
     pub(super) fn deadline(&self) -> Option<(Instant, &'static str)> {
-        let proof = self.tunnel.proof_deadline().map(|at| (at, "proof"));
         let sessions = self.sessions.deadline().map(|at| (at, "fragments"));
-        [self.tunnel.deadline(), self.paths.deadline(), sessions, proof].into_iter().flatten().min()
+        [self.tunnel.deadline(), self.paths.deadline(), sessions].into_iter().flatten().min()
     }
 }
 
