@@ -1,10 +1,11 @@
 //! What an operator changes while everything runs: peers come, go and get another configuration, links are replaced, keys
 //! renewed, peers pinged. And the decisions of a story about that.
 
-use meshnet_proto::config::PeerConfig;
+use meshnet_proto::config::{PeerConfig, PeerMode};
 use meshnet_proto::key::PresharedKey;
 use meshnet_proto::link::LinkAddr;
 
+use crate::internet;
 use crate::script::Script;
 use crate::world::{World, num};
 
@@ -22,7 +23,9 @@ impl World {
     /// # Panics
     /// If it is not taken.
     pub fn set_peer(&mut self, at: usize, other: usize, peer: &PeerConfig) {
-        self.watch.handle_peer(at, other, !peer.allowed_ips.is_empty() && !peer.endpoints.is_empty());
+        // A WIREGUARD peer may come from anywhere.
+        let reached = peer.mode == PeerMode::Wireguard || !peer.endpoints.is_empty();
+        self.watch.handle_peer(at, other, !peer.allowed_ips.is_empty() && reached);
         if let Err(error) = self.stations[at].set_peer(peer, self.now) {
             self.fail(&format!("station {at} does not take its peer {other}: {error}"));
         }
@@ -83,6 +86,12 @@ pub fn tell(world: &mut World, script: &mut Script<'_>, at: usize, other: usize)
             story(world, "other endpoints of");
             let elsewhere = LinkAddr::radio(0x0e00_0000 + u32::from(script.byte()));
             let here = LinkAddr::radio(num(other));
+            let (elsewhere, here) = match planned.mode {
+                PeerMode::Wireguard if script.once_in(2) || planned.endpoints.is_empty() => {
+                    (LinkAddr::udp(([198, 51, 100, script.byte()], 51820).into()), LinkAddr::udp(internet::inner(other)))
+                }
+                _ => (elsewhere, here),
+            };
             let choices = [vec![], vec![elsewhere], vec![elsewhere, here], vec![here, elsewhere]];
             let endpoints = choices[script.below(choices.len())].clone();
             world.set_peer(at, other, &PeerConfig { endpoints, ..planned });

@@ -1,16 +1,19 @@
 //! The daemon of a station: ours, or one that behaves as the Python tool; the world treats both alike.
 
+use std::net::SocketAddr;
 use std::time::Instant;
 
 use meshnet_proto::Node;
 use meshnet_proto::event::Event;
 use meshnet_proto::frame::Mac;
-use meshnet_proto::link::{LinkAddr, LinkEvent, LinkId, Transmit};
+use meshnet_proto::link::{AddrKind, Airtime, LinkAddr, LinkCaps, LinkEvent, LinkId, Transmit};
 
 use crate::tool::Tool;
 
 /// The link of every station, as long as it is not replaced.
 pub const LINK: LinkId = LinkId(0);
+/// The link of every station where air is free; radios that are replaced never get so far.
+pub const FREE: LinkId = LinkId(1000);
 
 /// A running daemon.
 pub enum Daemon {
@@ -20,11 +23,25 @@ pub enum Daemon {
         node: Box<Node>,
         /// Its interface's MAC address.
         mac: Mac,
-        /// Its one link.
+        /// The link of its radio.
         link: LinkId,
     },
     /// One that behaves as the Python tool.
     Tool(Box<Tool>),
+}
+
+/// What the link promises where air is free.
+#[must_use]
+pub const fn free_caps() -> LinkCaps {
+    LinkCaps {
+        kind: AddrKind::Udp,
+        mtu: 65_000,
+        airtime: Airtime::Free,
+        cost: 10,
+        ordered: false,
+        broadcast: false,
+        segments: 64,
+    }
 }
 
 impl Daemon {
@@ -51,6 +68,22 @@ impl Daemon {
             Self::Ours { node, link, .. } => node.handle_datagram(*link, from, bytes, now),
             Self::Tool(tool) => tool.handle_datagram(from, bytes, now),
         }
+    }
+
+    /// Takes a datagram from the link where air is free.
+    pub fn handle_free(&mut self, from: SocketAddr, bytes: &[u8], now: Instant) {
+        if let Self::Ours { node, .. } = self {
+            let mut row = bytes.to_vec();
+            node.handle_datagrams(FREE, LinkAddr::udp(from), &mut row, bytes.len(), now);
+        }
+    }
+
+    /// The link where air is free is there, with these addresses of the host's, or it is gone.
+    pub fn handle_attached(&mut self, addresses: Option<Vec<SocketAddr>>, now: Instant) {
+        let Self::Ours { node, .. } = self else { return };
+        let event = if addresses.is_some() { LinkEvent::Up(free_caps()) } else { LinkEvent::Down };
+        node.handle_link(FREE, event, now);
+        node.set_own_addresses(addresses.unwrap_or_default(), now);
     }
 
     /// Takes what the link says.

@@ -80,6 +80,16 @@ pub fn inner(at: usize) -> SocketAddr {
     SocketAddr::new(IpAddr::V4(Ipv4Addr::new(192, 0, 2, at.to_le_bytes()[0] + 1)), PORT)
 }
 
+/// The station that an address is of, its own or that of the translator in front of it.
+#[must_use]
+pub fn station_of(address: SocketAddr) -> Option<usize> {
+    let IpAddr::V4(ip) = address.ip() else { return None };
+    match ip.octets() {
+        [192, 0, 2, at] | [203, 0, 113, at] => usize::from(at).checked_sub(1).filter(|at| *at < 16),
+        _ => None,
+    }
+}
+
 /// The address of the translator in front of a station.
 fn outer(at: usize, port: u16) -> SocketAddr {
     SocketAddr::new(IpAddr::V4(Ipv4Addr::new(203, 0, 113, at.to_le_bytes()[0] + 1)), port)

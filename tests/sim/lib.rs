@@ -14,6 +14,7 @@ pub mod daemon;
 pub mod fuzz;
 pub mod internet;
 pub mod packet;
+pub mod roam;
 pub mod scenario;
 pub mod script;
 pub mod station;

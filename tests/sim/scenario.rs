@@ -14,9 +14,11 @@ use rand_chacha::ChaCha8Rng;
 use rand_core::{Rng as _, SeedableRng as _};
 
 use crate::change;
+use crate::internet::Weather;
 use crate::packet::Kind;
+use crate::roam;
 use crate::script::Script;
-use crate::world::{PairPlan, Plan, StationPlan, World, address, num};
+use crate::world::{PairPlan, Plan, StationPlan, Ways, World, address, num};
 
 /// Transitions of one world, at most.
 const MAX_TRANSITIONS: usize = 120;
@@ -124,6 +126,7 @@ fn plan(script: &mut Script<'_>) -> Plan {
         _ => &PRESETS[..],
     };
     let preset = Preset::by_name(script.choose(presets)).expect("these presets exist");
+    let mixed = script.once_in(2);
     let tool = script.once_in(4).then(|| script.below(count));
     let stations = (0..count).map(|at| {
         let is_tool = tool == Some(at);
@@ -133,15 +136,26 @@ fn plan(script: &mut Script<'_>) -> Plan {
             mtu: if is_tool { 180 } else { script.choose(&[180, 180, 300, 600, 1400]) },
             rekey_after_messages: script.choose(&[1 << 16, 1 << 16, 5, 12, 40]),
             hop_limit: script.choose(&[None, None, None, Some(0), Some(3)]),
+            attached: mixed && !is_tool && !script.once_in(4),
+            nat: mixed && !is_tool && script.once_in(4),
         }
     });
     let stations: Vec<_> = stations.collect();
     let mut pairs = std::collections::BTreeMap::new();
     for a in 0..count {
         for b in a + 1..count {
+            let any_tool = stations[a].tool || stations[b].tool;
+            if mixed && !any_tool && !script.once_in(4) {
+                let both_hidden = stations[a].nat && stations[b].nat;
+                let ways = script.choose(&[Ways::Radio, Ways::Both, Ways::Both, Ways::Free]);
+                let ways = if both_hidden && ways == Ways::Free { Ways::Both } else { ways };
+                let (mode, preshared) = (PeerMode::Wireguard, script.once_in(2));
+                pairs.insert((a, b), PairPlan { mode, preshared, ways });
+                continue;
+            }
             let mode = if script.once_in(4) { PeerMode::Symmetric } else { PeerMode::Pki };
             let preshared = script.once_in(2) || mode == PeerMode::Symmetric;
-            pairs.insert((a, b), PairPlan { mode, preshared });
+            pairs.insert((a, b), PairPlan { mode, preshared, ways: Ways::Radio });
         }
     }
     Plan {
@@ -172,7 +186,8 @@ fn transition(world: &mut World, script: &mut Script<'_>) {
     let count = world.stations.len();
     let at = script.below(count);
     let other = (at + 1 + script.below(count - 1)) % count;
-    match script.below(32) {
+    let mixed = world.plan.pairs.values().any(|pair| pair.mode == PeerMode::Wireguard);
+    match script.below(if mixed { 48 } else { 32 }) {
         0..=5 => send(world, script, at, other, 1),
         6..=8 => send(world, script, at, other, 2 + script.clone().below(60)),
         9 | 10 => tell_faults(world, script),
@@ -226,6 +241,7 @@ fn transition(world: &mut World, script: &mut Script<'_>) {
         }
         27 | 28 => both_send(world, script, at, other),
         29 | 30 if !world.stations[at].is_tool => change::tell(world, script, at, other),
+        32..=47 if !world.stations[at].is_tool => roam::happen(world, script, at, other),
         31 if !world.stations[at].is_tool => change::ask(world, script, at, other),
         _ => {}
     }
@@ -382,6 +398,13 @@ fn inject(world: &mut World, script: &mut Script<'_>, at: usize, other: usize) {
 pub fn heal(world: &mut World) -> Duration {
     story_line(world, "everything is well from here on");
     *world.air.faults_mut() = Faults::default();
+    world.net.weather = Weather::default();
+    let anybody = world.plan.pairs.values().any(|pair| pair.mode == PeerMode::Wireguard);
+    for at in (0..world.stations.len()).filter(|_| anybody) {
+        if !world.stations[at].is_tool {
+            world.attach(at, true);
+        }
+    }
     for at in 0..world.stations.len() {
         world.air.stall(world.stations[at].radio, false, world.now);
         for other in 0..world.stations.len() {

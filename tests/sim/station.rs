@@ -2,7 +2,7 @@
 //! daemon's event loop and link driver do it.
 
 use std::collections::VecDeque;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use meshnet_proto::config::{Config, ConfigError, PeerConfig};
@@ -13,8 +13,10 @@ use meshnet_proto::meshtastic::client::{Client, ClientConfig, Contact, Ending, O
 use meshnet_proto::{Node, mac_of};
 use meshnet_radiosim::{Air, ClientId, ClientOutput, RadioId};
 
-use crate::daemon::{Daemon, LINK};
+use crate::daemon::{Daemon, FREE, LINK};
+use crate::internet::Internet;
 use crate::tool::Tool;
+use crate::watch::Seals;
 
 /// The link driver waits at least this long before it connects again.
 const RECONNECT: Duration = Duration::from_secs(1);
@@ -67,6 +69,12 @@ pub struct Station {
     pub sent_to_removed: u64,
     /// When it was started last.
     pub started: Instant,
+    /// What its daemon takes for its own addresses where air is free, if it knows of that link.
+    pub attached: Option<Vec<SocketAddr>>,
+    /// Who watches what is sealed.
+    seals: Seals,
+    /// When the world began.
+    born: Instant,
     running: Option<Running>,
     connect_at: Option<Instant>,
     backoff: Duration,
@@ -82,7 +90,7 @@ struct Running {
 impl Station {
     /// Makes a station whose daemon does not run.
     #[must_use]
-    pub fn new(num: u32, radio: RadioId, config: Config, is_tool: bool, now: Instant) -> Self {
+    pub fn new(num: u32, radio: RadioId, config: Config, is_tool: bool, seals: Seals, now: Instant) -> Self {
         let std::net::IpAddr::V4(address) = config.addresses[0].addr() else {
             panic!("a station's first address is IPv4")
         };
@@ -98,6 +106,9 @@ impl Station {
             handed: 0,
             sent_to_removed: 0,
             started: now,
+            attached: None,
+            seals,
+            born: now,
             running: None,
             connect_at: None,
             backoff: RECONNECT,
@@ -116,13 +127,19 @@ impl Station {
         let daemon = if self.is_tool {
             Daemon::Tool(Box::new(Tool::new(&self.config, seed ^ u64::from(self.num) << 20 ^ self.lives)))
         } else {
-            let mut node = Node::new(&self.config, bytes, Duration::ZERO, now)
+            let unix_time = Duration::from_secs(1_700_000_000) + (now - self.born);
+            let mut node = Node::new(&self.config, bytes, unix_time, now)
                 .expect("a world's configuration is sound");
+            node.set_aead(self.seals.aead());
             if let Some(stored) = &self.stored {
                 assert_eq!(node.restore(stored), 0, "lines of the state make no sense");
             }
             Daemon::Ours { node: Box::new(node), mac: mac_of(&self.config.private_key.public()), link: LINK }
         };
+        let mut daemon = daemon;
+        if let Some(addresses) = &self.attached {
+            daemon.handle_attached(Some(addresses.clone()), now);
+        }
         bytes[31] ^= 1;
         let client = self.fresh_client(bytes, now);
         self.running = Some(Running { daemon, client, connection: None });
@@ -264,6 +281,36 @@ impl Station {
         }
     }
 
+    /// A datagram comes where air is free.
+    pub fn handle_free(&mut self, from: SocketAddr, payload: &[u8], now: Instant) {
+        if let Some(running) = &mut self.running {
+            running.daemon.handle_free(from, payload, now);
+        }
+    }
+
+    /// The daemon is told that it has a link where air is free, with these addresses of its own, or that it has none.
+    pub fn attach(&mut self, addresses: Option<Vec<SocketAddr>>, now: Instant) {
+        self.attached = addresses;
+        if let Some(running) = &mut self.running {
+            running.daemon.handle_attached(self.attached.clone(), now);
+        }
+    }
+
+    /// The daemon is told of other addresses of its own.
+    pub fn claim(&mut self, addresses: Vec<SocketAddr>, now: Instant) {
+        self.attached = Some(addresses.clone());
+        if let Some(Running { daemon: Daemon::Ours { node, .. }, .. }) = &mut self.running {
+            node.set_own_addresses(addresses, now);
+        }
+    }
+
+    /// The host slept.
+    pub fn resume(&mut self, now: Instant) {
+        if let Some(Running { daemon: Daemon::Ours { node, .. }, .. }) = &mut self.running {
+            node.handle_resume(now);
+        }
+    }
+
     /// Bytes come from the radio's connection that the radio never sent.
     pub fn handle_stream(&mut self, bytes: &[u8], now: Instant) {
         if let Some(running) = self.running.as_mut().filter(|running| running.connection.is_some()) {
@@ -313,7 +360,13 @@ impl Station {
     }
 
     /// Moves everything that can move, in the order that the core asks for; returns whether anything did.
-    pub fn drain(&mut self, air: &mut Air, did: &mut VecDeque<Did>, now: Instant) -> bool {
+    pub fn drain(
+        &mut self,
+        at: usize,
+        (air, net): (&mut Air, &mut Internet),
+        did: &mut VecDeque<Did>,
+        now: Instant,
+    ) -> bool {
         let moved = self.drain_radio(air, now);
         let Some(running) = &mut self.running else { return moved };
         let before = did.len();
@@ -340,6 +393,10 @@ impl Station {
         }
         did.extend(std::iter::from_fn(|| running.daemon.poll_device()).map(Did::Delivered));
         while let Some(transmit) = running.daemon.poll_transmit(now) {
+            if transmit.link == FREE {
+                send_free(at, transmit, net, did, now);
+                continue;
+            }
             did.push_back(Did::Sent(transmit.clone()));
             running.client.handle_transmit(transmit, now);
         }
@@ -375,6 +432,16 @@ impl Station {
             self.reconnect(now);
         }
         moved
+    }
+}
+
+/// A row leaves as the datagrams that it is.
+fn send_free(at: usize, row: Transmit, net: &mut Internet, did: &mut VecDeque<Did>, now: Instant) {
+    let segment = row.segment.map_or(row.payload.len(), usize::from).max(1);
+    let to = row.to.as_udp().expect("a link of sockets is given addresses of sockets");
+    for payload in row.payload.chunks(segment) {
+        net.send(at, to, payload, now);
+        did.push_back(Did::Sent(Transmit { payload: payload.to_vec(), segment: None, ..row.clone() }));
     }
 }
 

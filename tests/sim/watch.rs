@@ -5,27 +5,37 @@
 //! - No radio sends more in any hour than its region's law allows.
 //! - Every packet that a host handed in was sent, is counted as dropped, or waits; what waits is bounded.
 //! - A host gets nothing from a station that is none of its node's peers.
+//! - Where air is free, packets go only to addresses that the operator or an answer vouches for.
 //! - A ping of a node's has one outcome, and no host gets its answer.
 //! - A machine wakes for reasons that are known.
 
 mod audit;
 mod law;
 mod pings;
+mod proof;
+mod seals;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt::Write as _;
-use std::time::Instant;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
 
 use meshnet_proto::config::PeerMode;
 use meshnet_proto::frame::{Frame, Inner, protocol};
-use meshnet_proto::link::{LinkAddr, LinkEvent};
+use meshnet_proto::link::{LinkAddr, LinkEvent, Transmit};
 use meshnet_proto::meshtastic::airtime::Region;
+use meshnet_proto::terse::frame as terse;
 use meshnet_proto::v1::wire::Datagram;
+use meshnet_proto::wg::message::Message;
 
 use self::law::Law;
 use self::pings::{Pings, Seen};
+use self::proof::Proofs;
+pub use self::seals::Seals;
+use self::seals::Forgets;
 use crate::packet::{self, Kind};
 use crate::station::{Did, Station};
+use crate::internet;
 use crate::world::{Plan, address, num};
 
 /// Every reason that a machine gives for waking.
@@ -41,6 +51,14 @@ const REASONS: &[&str] = &[
     "airtime",
     "acknowledgement",
     "ping",
+    "network",
+    "silence",
+    "probe",
+    "probe-lost",
+    "keepalive",
+    "persistent keepalive",
+    "renewal",
+    "fragments",
     "radio wakes",
     "radio configuration",
     "radio queue",
@@ -49,6 +67,9 @@ const REASONS: &[&str] = &[
     "radio heartbeat",
     "radio answer",
 ];
+/// A machine that wakes for one reason so soon after it woke for it, and so often in a row, does nothing by it.
+const RESTLESS: Duration = Duration::from_millis(2);
+const MAX_RESTLESS: u32 = 500;
 /// Lines of the flow that are kept.
 const FLOW: usize = 4000;
 /// Datagrams that are kept for those who would replay them.
@@ -116,6 +137,14 @@ pub struct Watch {
     /// Stations, and others that are not, or not reachable as, their peers.
     strangers: BTreeSet<(usize, usize)>,
     pings: Pings,
+    /// What woke last, when, and how often in a row.
+    woke: Option<(&'static str, Instant)>,
+    restless: u32,
+    /// What WIREGUARD sessions seal.
+    pub seals: Seals,
+    _forgets: Forgets,
+    proofs: Proofs,
+    wireguard: BTreeSet<(usize, usize)>,
     tools: Vec<bool>,
     counters: BTreeMap<(usize, usize), Counters>,
     laws: Vec<Law>,
@@ -126,10 +155,12 @@ pub struct Watch {
 impl Watch {
     /// Starts to watch.
     #[must_use]
-    pub fn new(plan: &Plan, now: Instant) -> Self {
+    pub fn new(plan: &Plan, seals: Seals, now: Instant) -> Self {
         let count = plan.stations.len();
         let pairs = (0..count).flat_map(|a| (0..count).map(move |b| (a, b)));
         let symmetric = pairs.filter(|&(a, b)| a != b && plan.pair(a, b).mode == PeerMode::Symmetric);
+        let pairs = (0..count).flat_map(|a| (0..count).map(move |b| (a, b)));
+        let wireguard = pairs.filter(|&(a, b)| a != b && plan.pair(a, b).mode == PeerMode::Wireguard);
         let region = Region::from_number(Region::number_of(plan.region).unwrap_or(Region::UNSET));
         Self {
             start: now,
@@ -144,6 +175,12 @@ impl Watch {
             symmetric: symmetric.collect(),
             strangers: BTreeSet::new(),
             pings: Pings::default(),
+            woke: None,
+            restless: 0,
+            seals,
+            _forgets: Forgets(seals),
+            proofs: Proofs::default(),
+            wireguard: wireguard.collect(),
             tools: plan.stations.iter().map(|station| station.tool).collect(),
             counters: BTreeMap::new(),
             laws: (0..count).map(|_| Law::default()).collect(),
@@ -210,8 +247,12 @@ impl Watch {
     /// A machine wakes.
     ///
     /// # Panics
-    /// If nobody knows the reason.
-    pub fn handle_wakeup(&mut self, why: &'static str) {
+    /// If nobody knows the reason, or it is the same again and again.
+    pub fn handle_wakeup(&mut self, why: &'static str, now: Instant) {
+        let at_once = self.woke.is_some_and(|(before, at)| before == why && now - at <= RESTLESS);
+        self.restless = if at_once { self.restless + 1 } else { 0 };
+        self.woke = Some((why, now));
+        assert!(self.restless < MAX_RESTLESS, "a machine wakes again and again, in vain: {why}");
         assert!(REASONS.contains(&why), "a machine wakes for a reason that nobody knows: {why}");
         *self.wakeups.entry(why).or_default() += 1;
     }
@@ -244,6 +285,12 @@ impl Watch {
         self.note_handshake(at, from, payload);
     }
 
+    /// Something comes to a station's socket.
+    pub fn handle_arrival(&mut self, at: usize, from: SocketAddr, payload: &[u8], now: Instant) {
+        self.note(now, format!("{at} ← {from}: {}", describe_free(payload)));
+        self.proofs.handle_arrival(at, from, payload);
+    }
+
     /// Whether a frame holds a ping: from whom, and how long.
     #[must_use]
     pub fn ping_in(&self, at: usize, frame: &[u8]) -> Option<(usize, usize)> {
@@ -274,22 +321,27 @@ impl Watch {
         match did {
             Did::Sent(transmit) => {
                 self.datagrams += 1;
+                self.seals.check().map_err(|broken| format!("station {at}: {broken}"))?;
+                self.record(at, transmit);
+                if let Some(to) = transmit.to.as_udp() {
+                    self.note(now, format!("{at} → {to}: {}", describe_free(&transmit.payload)));
+                    return self.proofs.handle_sent(at, station, to, &transmit.payload);
+                }
                 self.inits += u64::from(matches!(Datagram::parse(&transmit.payload), Ok(Datagram::Init(_))));
                 let to = transmit.to.as_radio().and_then(station_of);
                 let line =
                     format!("{at} → {}: {} ({:?})", transmit.to, describe(&transmit.payload), transmit.class);
                 self.note(now, line);
-                self.recorded.push_back(Recorded {
-                    from: at,
-                    to: transmit.to,
-                    payload: transmit.payload.clone(),
-                });
-                if self.recorded.len() > RECORDED {
-                    self.recorded.pop_front();
-                }
                 // The model of the tool is not what is tested.
                 let to = to.filter(|_| !self.tools[at]);
-                to.map_or(Ok(()), |to| self.sealed(at, to, &transmit.payload))
+                match to {
+                    None => Ok(()),
+                    Some(to) if self.wireguard.contains(&(at, to)) => {
+                        let parsed = terse::Datagram::parse(&transmit.payload);
+                        parsed.map(drop).map_err(|_| format!("station {at} sends what is not terse"))
+                    }
+                    Some(to) => self.sealed(at, to, &transmit.payload),
+                }
             }
             Did::Received { from, payload } => {
                 self.note(now, format!("{at} ← {from}: {}", describe(payload)));
@@ -316,6 +368,13 @@ impl Watch {
                 self.note(now, format!("{at}: {text}"));
                 Ok(())
             }
+        }
+    }
+
+    fn record(&mut self, from: usize, transmit: &Transmit) {
+        self.recorded.push_back(Recorded { from, to: transmit.to, payload: transmit.payload.clone() });
+        if self.recorded.len() > RECORDED {
+            self.recorded.pop_front();
         }
     }
 
@@ -436,6 +495,42 @@ pub fn station_of(radio: u32) -> Option<usize> {
     (0..16).find(|at| num(*at) == radio)
 }
 
+/// The station that has an address, or had it.
+#[must_use]
+pub fn station_at(address: LinkAddr) -> Option<usize> {
+    match (address.as_radio(), address.as_udp()) {
+        (Some(radio), _) => station_of(radio),
+        (_, Some(address)) => internet::station_of(address),
+        _ => None,
+    }
+}
+
+fn describe_free(payload: &[u8]) -> String {
+    match Message::parse(payload) {
+        Ok(Message::Init(init)) => format!("init {:08x}", init.sender),
+        Ok(Message::Response(response)) => format!("response {:08x} to {:08x}", response.sender, response.receiver),
+        Ok(Message::CookieReply(reply)) => format!("cookie for {:08x}", reply.receiver),
+        Ok(Message::Data(data)) => {
+            format!("data {} for {:08x}, {} bytes", data.counter, data.receiver, payload.len())
+        }
+        Err(_) => format!("{} bytes of garbage", payload.len()),
+    }
+}
+
+fn describe_terse(payload: &[u8]) -> String {
+    match terse::Datagram::parse(payload) {
+        Ok(terse::Datagram::Init { .. }) => "terse init".to_owned(),
+        Ok(terse::Datagram::Response { .. }) => "terse response".to_owned(),
+        Ok(terse::Datagram::Data(data)) => {
+            format!("terse data {} for {:x}, {} bytes", data.counter_low, data.tag, payload.len())
+        }
+        Ok(terse::Datagram::Part(part)) => {
+            format!("terse {:?}/{} of {}, {} bytes", part.place, part.count, part.counter_low, payload.len())
+        }
+        Err(_) => format!("{} bytes of garbage", payload.len()),
+    }
+}
+
 fn describe(payload: &[u8]) -> String {
     match Datagram::parse(payload) {
         Ok(Datagram::Init(init)) => format!("init {:08x}", init.session),
@@ -452,6 +547,6 @@ fn describe(payload: &[u8]) -> String {
                 piece.chunk.len()
             )
         }
-        Err(_) => format!("{} bytes of garbage", payload.len()),
+        Err(_) => describe_terse(payload),
     }
 }

@@ -5,20 +5,21 @@
 //! what they get. The same plan and the same calls give the same world, byte for byte.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use ipnet::{IpNet, Ipv4Net};
 use meshnet_proto::config::{Config, PeerConfig, PeerMode};
-use meshnet_proto::key::{PresharedKey, PrivateKey};
+use meshnet_proto::key::{PresharedKey, PrivateKey, PublicKey};
 use meshnet_proto::link::LinkAddr;
 use meshnet_proto::mac_of;
 use meshnet_proto::meshtastic::airtime::{PRESETS, Preset, Region};
 use meshnet_radiosim::{Acquainted, Air, AirConfig, RadioConfig};
 
+use crate::internet::{self, Internet};
 use crate::packet::{self, Kind};
 use crate::station::{Did, Station};
-use crate::watch::Watch;
+use crate::watch::{Seals, Watch};
 
 /// So many steps may pass at one moment before something counts as spinning.
 const MAX_STEPS_AT_ONCE: u32 = 2000;
@@ -55,11 +56,22 @@ pub struct StationPlan {
     pub rekey_after_messages: u64,
     /// The hop limit in its configuration.
     pub hop_limit: Option<u8>,
+    /// It has a link where air is free from the start.
+    pub attached: bool,
+    /// There is a translator in front of that.
+    pub nat: bool,
 }
 
 impl Default for StationPlan {
     fn default() -> Self {
-        Self { tool: false, mtu: 180, rekey_after_messages: 1 << 16, hop_limit: None }
+        Self {
+            tool: false,
+            mtu: 180,
+            rekey_after_messages: 1 << 16,
+            hop_limit: None,
+            attached: false,
+            nat: false,
+        }
     }
 }
 
@@ -70,6 +82,20 @@ pub struct PairPlan {
     pub mode: PeerMode,
     /// Whether they have a secret.
     pub preshared: bool,
+    /// Where they find each other, by configuration.
+    pub ways: Ways,
+}
+
+/// By which links the configurations of two stations let them find each other.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Ways {
+    /// By radio; what else there is they have to find.
+    #[default]
+    Radio,
+    /// Where air is free, and not by radio: for WIREGUARD only.
+    Free,
+    /// Both.
+    Both,
 }
 
 impl Default for Plan {
@@ -105,11 +131,18 @@ impl Plan {
                 PresharedKey::from_bytes([secret; 16].concat().try_into().expect("16 times 2 is 32"))
             }),
             allowed_ips: vec![IpNet::from(Ipv4Net::from(address(at)))],
-            endpoints: vec![LinkAddr::radio(num(at))],
+            endpoints: self.endpoints(pair.ways, at),
             mode: pair.mode,
             keepalive: None,
             bulk_over_metered: None,
         }
+    }
+
+    /// Where others find a station. Behind a translator there is nothing to be written down.
+    fn endpoints(&self, ways: Ways, at: usize) -> Vec<LinkAddr> {
+        let free = (ways != Ways::Radio && !self.stations[at].nat).then(|| internet::inner(at));
+        let radio = (ways != Ways::Free).then(|| LinkAddr::radio(num(at)));
+        free.map(LinkAddr::udp).into_iter().chain(radio).collect()
     }
 
     fn config(&self, ours: usize) -> Config {
@@ -133,6 +166,12 @@ impl Plan {
         radio.node_info = self.node_info;
         radio
     }
+}
+
+/// The public key of a station.
+#[must_use]
+pub fn public_key(at: usize) -> PublicKey {
+    private_key(at).public()
 }
 
 fn private_key(at: usize) -> PrivateKey {
@@ -163,6 +202,8 @@ pub struct World {
     pub now: Instant,
     /// The radios.
     pub air: Air,
+    /// The network where air is free.
+    pub net: Internet,
     /// The stations.
     pub stations: Vec<Station>,
     /// Who watches.
@@ -178,18 +219,27 @@ impl World {
     #[must_use]
     pub fn new(plan: Plan) -> Self {
         let now = Instant::now();
+        let seals = Seals::new();
         let mut air = Air::new(AirConfig { ledger: true, ..AirConfig::default() }, plan.seed, now);
         let stations = (0..plan.stations.len()).map(|at| {
             let radio = air.add_radio(plan.radio(at), now);
             let station = plan.stations[at];
-            let mut made = Station::new(num(at), radio, plan.config(at), station.tool, now);
+            let mut made = Station::new(num(at), radio, plan.config(at), station.tool, seals, now);
             made.hop_limit = station.hop_limit;
+            made.attached = station.attached.then(|| vec![internet::inner(at)]);
             made
         });
         let stations: Vec<Station> = stations.collect();
-        let watch = Watch::new(&plan, now);
+        let mut net = Internet::new(plan.stations.len(), plan.seed);
+        for (at, station) in plan.stations.iter().enumerate() {
+            net.attach(at, station.attached);
+            if station.nat {
+                net.rebind(at);
+            }
+        }
+        let watch = Watch::new(&plan, seals, now);
         let mut world =
-            Self { plan, now, air, stations, watch, did: VecDeque::new(), steps_at_once: 0, steps: 0 };
+            Self { plan, now, air, net, stations, watch, did: VecDeque::new(), steps_at_once: 0, steps: 0 };
         for at in 0..world.stations.len() {
             world.start(at);
         }
@@ -286,10 +336,12 @@ impl World {
     pub fn step(&mut self, end: Instant) -> bool {
         let timeouts = self.stations.iter().filter_map(|station| station.poll_timeout(self.now));
         let air = self.air.poll_timeout().map(|at| (at, "air"));
-        let Some((next, why)) = timeouts.chain(air).min().filter(|(at, _)| *at <= end) else {
+        let net = self.net.poll_timeout().map(|at| (at, "network"));
+        let Some((next, why)) = timeouts.chain(air).chain(net).min().filter(|(at, _)| *at <= end) else {
             self.now = self.now.max(end);
             self.steps_at_once = 0;
             self.air.handle_timeout(self.now);
+            self.arrive();
             self.settle();
             return false;
         };
@@ -299,13 +351,31 @@ impl World {
             self.fail(&format!("the world spins: {why}"));
         }
         self.now = self.now.max(next);
-        self.watch.handle_wakeup(why);
+        self.watch.handle_wakeup(why, self.now);
         self.air.handle_timeout(self.now);
+        self.arrive();
         for station in &mut self.stations {
             station.handle_timeout(&mut self.air, self.now);
         }
         self.settle();
         true
+    }
+
+    /// What has arrived where air is free is handed over, one datagram at a time.
+    fn arrive(&mut self) {
+        while let Some(arrival) = self.net.poll_arrival(self.now) {
+            self.take(arrival.to, arrival.from, &arrival.payload);
+        }
+    }
+
+    /// A station's socket gets a datagram.
+    pub(crate) fn take(&mut self, at: usize, from: SocketAddr, payload: &[u8]) {
+        if self.stations[at].attached.is_none() || !self.stations[at].is_running() {
+            return;
+        }
+        self.watch.handle_arrival(at, from, payload, self.now);
+        self.stations[at].handle_free(from, payload, self.now);
+        self.settle();
     }
 
     /// Moves everything that can move, and looks at what must hold.
@@ -317,7 +387,8 @@ impl World {
             while self.air.poll_ready().is_some() {}
             let mut moved = false;
             for at in 0..self.stations.len() {
-                moved |= self.stations[at].drain(&mut self.air, &mut self.did, self.now);
+                let links = (&mut self.air, &mut self.net);
+                moved |= self.stations[at].drain(at, links, &mut self.did, self.now);
                 self.look(at);
             }
             if !moved {

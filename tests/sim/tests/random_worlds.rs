@@ -40,7 +40,7 @@ fn run_all(first: u64, worlds: u64) -> Vec<Told> {
 fn whatever_happens_in_a_random_world_nothing_false_is_delivered_and_traffic_flows_again() {
     if let Some(seed) = number("MESHNET_SIM_SEED") {
         let (world, told) = tell(&story(seed));
-        println!("{}\n{told:?}", world.story());
+        println!("{}\n{told:?}\nwoke: {:?}", world.story(), world.watch.wakeups);
         return assert!(told.is_ok(), "{told:?}");
     }
     let mut told =

@@ -31,7 +31,7 @@ impl Watch {
 
     fn audit_packets(&self, at: usize, station: &Station, snapshot: &Snapshot) -> Result<(), String> {
         use DropReason as D;
-        const BEFORE: [DropReason; 9] = [
+        const BEFORE: [DropReason; 10] = [
             D::MalformedFrame,
             D::Noise,
             D::NoRoute,
@@ -41,6 +41,7 @@ impl Watch {
             D::Unresolved,
             D::TcpDuplicate,
             D::AckSuperseded,
+            D::BulkOverRadio,
         ];
         /// These also count what was sealed already, or what came from a link.
         const PERHAPS: [DropReason; 7] =
