@@ -31,12 +31,13 @@ mod round_trip;
 mod setup;
 mod slow;
 mod stream;
+mod terse;
 mod vpn;
 
 /// Measures, and writes BENCHMARKS.md and its chart.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
-    /// Only these jobs; what was found earlier of the others is kept: cost, hourly, slow, rtt, goodput, latency, idle, proto, vpn
+    /// Only these jobs; what was found earlier of the others is kept: cost, hourly, slow, rtt, goodput, latency, idle, proto, terse, vpn
     #[arg(value_name = "JOB")]
     jobs: Vec<String>,
 
@@ -72,6 +73,7 @@ const JOBS: &[Job] = &[
     Job { name: goodput::NAME, tasks: goodput::tasks, section: |found| read(found, goodput::section) },
     Job { name: idle::NAME, tasks: idle::tasks, section: |found| read(found, idle::section) },
     Job { name: proto::NAME, tasks: proto::tasks, section: |found| read(found, proto::section) },
+    Job { name: terse::NAME, tasks: terse::tasks, section: |found| read(found, terse::section) },
     Job { name: vpn::NAME, tasks: vpn::tasks, section: |found| read(found, vpn::section) },
 ];
 
@@ -185,11 +187,16 @@ fn measure(arguments: &Arguments) -> Result<()> {
     let wanted = |job: &&Job| arguments.jobs.is_empty() || arguments.jobs.iter().any(|name| name == job.name);
     let radio = JOBS.iter().filter(wanted).any(|job| job.name != vpn::NAME);
     if radio || vpn::needs_ours() {
-        say::step("Building meshnetd and the radio simulator, as released");
-        let programs = programs::build(true, false)?;
+        // Whoever has built them already says where they are.
+        let programs = if let Some(dir) = std::env::var_os(programs::DIR_VARIABLE) {
+            dir.into()
+        } else {
+            say::step("Building meshnetd and the radio simulator, as released");
+            programs::build(true, false)?
+        };
         programs::use_directory(&programs);
     }
-    if radio {
+    if JOBS.iter().filter(wanted).any(|job| ![vpn::NAME, terse::NAME].contains(&job.name)) {
         say::step("The Python tool, from PyPI");
         meshnet_system::python::Python::provision()?;
     }

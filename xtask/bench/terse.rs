@@ -1,0 +1,311 @@
+//! What the terse encoding of a WIREGUARD session costs on the air beside version 1: a ping, an acknowledgement, and 10 kB
+//! over TCP where a tenth of everything is lost.
+//!
+//! Both have the same air: preset, seed and loss. Version 1 has the MTU that suits it best, 180; WIREGUARD is measured with
+//! several, and judged with the one that it has where nobody chose ([`JUDGED`]).
+
+use std::collections::BTreeMap;
+use std::io::{Read as _, Write as _};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result};
+use meshnet_proto::meshtastic::airtime::on_air_len;
+use meshnet_system::daemon::Make;
+use meshnet_system::lab::{Lab, Security, Spec};
+use meshnet_system::ping::{self, Ping};
+use meshnet_system::radiosim::{AirSpec, Transmission};
+use serde::{Deserialize, Serialize};
+
+use super::account::{Mark, settle};
+use super::setup::{median, modem};
+use super::stream::{Carried, accept, carry, connect, listen};
+use super::{Goal, Section, Task};
+
+pub(crate) const NAME: &str = "terse";
+/// What a daemon takes for a network of WIREGUARD peers with radios only.
+const JUDGED: u16 = 1280;
+/// Version 1's best MTU.
+const PLAIN: u16 = 180;
+const MTUS: [u16; 4] = [PLAIN, 576, JUDGED, 1420];
+/// Presets, how many seeds each is measured with, and how long a transfer may take.
+const PRESETS: [(&str, u64, u64); 2] = [("SHORT_TURBO", 5, 240), ("LONG_FAST", 1, 560)];
+const LOSS: f64 = 0.1;
+const TRANSFER: usize = 10 * 1024;
+/// A TCP that waits for a lost segment may be silent for longer than this; what comes after it is then not counted, for
+/// nobody: the account begins when the transfer is whole, or given up.
+const QUIET: Duration = Duration::from_secs(6);
+/// What a ping of 56 bytes may take, and a pure acknowledgement with timestamps.
+const PING_GOAL: usize = 82;
+const ACK_GOAL: usize = 45;
+/// An IPv4 packet with an ICMP echo of 56 bytes of data: what the official tunnel hands to the radio.
+const ECHO: usize = 84;
+/// The official tunnel's port: IP_TUNNEL_APP.
+const TUNNEL_PORT: u32 = 33;
+
+/// Which encoding.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Encoding {
+    Version1,
+    Terse,
+}
+
+/// What one lab found.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Found {
+    encoding: Encoding,
+    mtu: u16,
+    preset: String,
+    seed: u64,
+    /// Payload of each echo request and reply, in bytes, and the air of one in milliseconds.
+    pings: Vec<usize>,
+    ping_ms: f64,
+    /// Whether the radios encrypted for each other, which is up to them.
+    sealed_by_radio: bool,
+    /// Payload of each pure acknowledgement.
+    acknowledgements: Vec<usize>,
+    carried: Carried,
+    /// What went on the air for the transfer: there, back.
+    there: Traffic,
+    back: Traffic,
+}
+
+/// What one side sent.
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct Traffic {
+    frames: usize,
+    /// Bytes of payload.
+    payload: usize,
+    /// Milliseconds.
+    air: f64,
+    /// How many frames there were of each length.
+    lengths: BTreeMap<usize, usize>,
+}
+
+impl Traffic {
+    fn of<'a>(frames: impl Iterator<Item = &'a Transmission>) -> Self {
+        let mut sum = Self::default();
+        for frame in frames {
+            sum.frames += 1;
+            sum.payload += frame.payload;
+            sum.air += frame.airtime_ms;
+            *sum.lengths.entry(frame.payload).or_default() += 1;
+        }
+        sum
+    }
+}
+
+pub(crate) fn tasks() -> Vec<Task> {
+    let mut tasks = Vec::new();
+    for (preset, seeds, limit) in PRESETS {
+        for seed in 1..=seeds {
+            let terse = MTUS.map(|mtu| (Encoding::Terse, mtu));
+            for (encoding, mtu) in [(Encoding::Version1, PLAIN)].into_iter().chain(terse) {
+                let title = format!("{} with an MTU of {mtu} at {preset}, seed {seed}", name(encoding));
+                tasks.push(Task::new(NAME, title, limit, move |dir| {
+                    measure(encoding, mtu, preset, seed, Duration::from_secs(limit), dir)
+                }));
+            }
+        }
+    }
+    tasks
+}
+
+fn name(encoding: Encoding) -> &'static str {
+    match encoding {
+        Encoding::Version1 => "version 1",
+        Encoding::Terse => "WIREGUARD",
+    }
+}
+
+fn measure(
+    encoding: Encoding,
+    mtu: u16,
+    preset: &'static str,
+    seed: u64,
+    limit: Duration,
+    dir: &Path,
+) -> Result<Found> {
+    let security = match encoding {
+        Encoding::Version1 => Security::Pki,
+        Encoding::Terse => Security::WireGuard,
+    };
+    let mut spec = Spec { mtu, ..Spec::new(Make::Ours, Make::Ours).security(security) };
+    spec.air = AirSpec { preset: preset.to_owned(), seed, ..AirSpec::default() };
+    spec.air.more.push("--no-next-hop".into());
+    let mut lab = Lab::start(&spec, dir)?;
+    for site in [&mut lab.west, &mut lab.east] {
+        site.daemon.process()?.wait_for_line("the radio is up", Duration::from_secs(30))?;
+    }
+    ping::until_answered(&lab.west.namespace, lab.east.address, Duration::from_secs(120))?;
+    settle(&lab.sim, QUIET, Duration::from_secs(60))?;
+
+    let mark = Mark::here(&lab.sim)?;
+    let interval = if preset == "LONG_FAST" { Duration::from_secs(5) } else { Duration::from_secs(1) };
+    Ping { count: 3, interval, limit: interval, ..Ping::default() }
+        .run(&lab.west.namespace, lab.east.address)?;
+    settle(&lab.sim, QUIET, Duration::from_secs(60))?;
+    let sent = data(mark.transmissions(&lab.sim)?);
+    let pings = sent.iter().map(|sent| sent.payload).collect();
+    let ping_ms = median(sent.iter().map(|sent| sent.airtime_ms));
+
+    let sealed_by_radio = sent.iter().any(|sent| sent.bytes > on_air_len(sent.payload, sent.port, false));
+
+    let acknowledgements = acknowledge(&lab)?;
+    lab.sim.set_fault("loss", LOSS)?;
+    let mark = Mark::here(&lab.sim)?;
+    let carried = carry(&lab.west, &lab.east, TRANSFER, limit)?;
+    // What is still under way belongs to it.
+    settle(&lab.sim, QUIET, Duration::from_secs(30))?;
+    let sent = mark.transmissions(&lab.sim)?;
+    let of = |node: u32| {
+        let sender = format!("!{node:08x}");
+        Traffic::of(sent.iter().filter(move |sent| sent.sender == sender))
+    };
+    let (there, back) = (of(lab.west.node), of(lab.east.node));
+    Ok(Found {
+        encoding,
+        mtu,
+        preset: preset.to_owned(),
+        seed,
+        pings,
+        ping_ms,
+        sealed_by_radio,
+        acknowledgements,
+        carried,
+        there,
+        back,
+    })
+}
+
+/// Returns what the daemons handed to their radios, without the radios' own.
+fn data(sent: Vec<Transmission>) -> Vec<Transmission> {
+    sent.into_iter().filter(|sent| sent.kind == "data").collect()
+}
+
+/// Has east acknowledge single bytes, and returns how long each acknowledgement was.
+fn acknowledge(lab: &Lab) -> Result<Vec<usize>> {
+    const PORT: u16 = 4001;
+    let deadline = Instant::now() + Duration::from_secs(60);
+    let listener = listen(&lab.east, PORT)?;
+    let mut outgoing =
+        connect(&lab.west, lab.east.at(PORT), deadline)?.context("no connection in a minute")?;
+    let mut incoming = accept(&listener, deadline)?.context("nothing to accept in a minute")?;
+    settle(&lab.sim, QUIET, Duration::from_secs(60))?;
+    let mut lengths = Vec::new();
+    for _ in 0..3 {
+        let mark = Mark::here(&lab.sim)?;
+        outgoing.write_all(b"x")?;
+        settle(&lab.sim, QUIET, Duration::from_secs(60))?;
+        incoming.read_exact(&mut [0])?;
+        let east = format!("!{:08x}", lab.east.node);
+        let back = data(mark.transmissions(&lab.sim)?).into_iter().filter(|sent| sent.sender == east);
+        lengths.extend(back.map(|sent| sent.payload));
+    }
+    drop((outgoing, incoming));
+    settle(&lab.sim, QUIET, Duration::from_secs(60))?;
+    Ok(lengths)
+}
+
+pub(crate) fn section(found: &[Found]) -> Section {
+    let mut section = Section { title: "WIREGUARD on the air, beside version 1", ..Section::default() };
+    if found.is_empty() {
+        return section;
+    }
+    section.body = format!(
+        "Two daemons at a time, with the same seeds; pings of 56 bytes and pure TCP acknowledgements (with timestamps) on a \
+         clear channel, then {TRANSFER} bytes over a TCP connection, with its begin and end, while every reception fails with \
+         a chance of {:.0} %. Payload is what the daemon hands to the radio; air is of all that both radios sent.\n\n\
+         | preset | encoding | MTU | ping | acknowledgement | transfer: air | of version 1's | took | frames there | back | payload |\n\
+         |---|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n",
+        100.0 * LOSS
+    );
+    for (preset, ..) in PRESETS {
+        let of = |encoding, mtu| {
+            let all = found.iter().filter(move |found| found.preset == preset);
+            all.filter(move |found| found.encoding == encoding && found.mtu == mtu)
+        };
+        let reference = median(of(Encoding::Version1, PLAIN).map(Found::air));
+        let terse = MTUS.map(|mtu| (Encoding::Terse, mtu));
+        for (encoding, mtu) in [(Encoding::Version1, PLAIN)].into_iter().chain(terse) {
+            if of(encoding, mtu).next().is_none() {
+                continue;
+            }
+            let longest = |pick: fn(&Found) -> &Vec<usize>| of(encoding, mtu).flat_map(pick).max().copied();
+            let middle = |pick: fn(&Found) -> usize| {
+                #[allow(clippy::cast_precision_loss, reason = "thousands")]
+                median(of(encoding, mtu).map(|found| pick(found) as f64))
+            };
+            let air = median(of(encoding, mtu).map(Found::air));
+            section.body += &format!(
+                "| {preset} | {} | {mtu} | {} | {} | {:.1} s | **{:.0} %** | {:.0} s | {:.0} | {:.0} | {:.0} |\n",
+                name(encoding),
+                longest(|found| &found.pings).unwrap_or_default(),
+                longest(|found| &found.acknowledgements).unwrap_or_default(),
+                air / 1000.0,
+                100.0 * air / reference,
+                median(of(encoding, mtu).map(|found| found.carried.whole.unwrap_or(f64::INFINITY))),
+                middle(|found| found.there.frames),
+                middle(|found| found.back.frames),
+                middle(|found| found.there.payload + found.back.payload),
+            );
+        }
+        section.goals.extend(goals(preset, found));
+    }
+    section
+}
+
+fn goals(preset: &str, found: &[Found]) -> Vec<Goal> {
+    let of = |encoding| {
+        let all = found.iter().filter(move |found| found.preset == preset && found.encoding == encoding);
+        all.filter(|found| found.mtu == if found.encoding == Encoding::Terse { JUDGED } else { PLAIN })
+    };
+    let longest = |encoding, pick: fn(&Found) -> &Vec<usize>| of(encoding).flat_map(pick).max().copied();
+    let mut goals = Vec::new();
+    let pings = (longest(Encoding::Terse, |found| &found.pings), longest(Encoding::Version1, |found| &found.pings));
+    if let (Some(ours), Some(plain)) = pings {
+        let air = of(Encoding::Terse).map(|found| found.ping_ms).fold(0.0, f64::max);
+        let sealed_by_radio = of(Encoding::Terse).any(|found| found.sealed_by_radio);
+        let official = on_air_len(ECHO, TUNNEL_PORT, sealed_by_radio);
+        let official = modem(preset).airtime(official).as_secs_f64() * 1000.0;
+        goals.push(Goal {
+            met: ours <= PING_GOAL && air <= official + 0.001,
+            text: format!(
+                "a ping of 56 bytes at {preset}: {ours} bytes of payload (at most {PING_GOAL}; version 1: {plain}), \
+                 {air:.1} ms of air (no more than the {official:.1} ms of the official tunnel, which encrypts nothing)"
+            ),
+        });
+    }
+    let acks = (
+        longest(Encoding::Terse, |found| &found.acknowledgements),
+        longest(Encoding::Version1, |found| &found.acknowledgements),
+    );
+    if let (Some(ours), Some(plain)) = acks {
+        goals.push(Goal {
+            met: ours <= ACK_GOAL,
+            text: format!(
+                "a pure TCP acknowledgement at {preset}: {ours} bytes of payload (at most {ACK_GOAL}; version 1: {plain})"
+            ),
+        });
+    }
+    let air = |encoding| median(of(encoding).map(Found::air));
+    let share = air(Encoding::Terse) / air(Encoding::Version1);
+    let whole = of(Encoding::Terse).all(|found| found.carried.whole.is_some());
+    goals.push(Goal {
+        met: share <= 0.5 && whole,
+        text: format!(
+            "10 kB over TCP at {:.0} % loss at {preset}: {:.0} % of version 1's airtime (at most 50 %)",
+            100.0 * LOSS,
+            100.0 * share
+        ),
+    });
+    goals
+}
+
+impl Found {
+    /// Milliseconds of air for the transfer.
+    fn air(&self) -> f64 {
+        self.there.air + self.back.air
+    }
+}
