@@ -142,7 +142,7 @@ impl World {
                 Action::Confirm => assert!(self.seal(at, Content::Empty, 0)),
                 Action::Failed { .. } => self.sides[at].waiting.clear(),
                 Action::Released { index } => self.sides[at].indices.release(index),
-                Action::Measured(_) | Action::Ended => {}
+                Action::Measured(_) | Action::Unanswered | Action::Ended => {}
             }
             self.sides[at].actions.push(action);
         }
