@@ -128,8 +128,8 @@ impl Station {
             Daemon::Tool(Box::new(Tool::new(&self.config, seed ^ u64::from(self.num) << 20 ^ self.lives)))
         } else {
             let unix_time = Duration::from_secs(1_700_000_000) + (now - self.born);
-            let mut node = Node::new(&self.config, bytes, unix_time, now)
-                .expect("a world's configuration is sound");
+            let mut node =
+                Node::new(&self.config, bytes, unix_time, now).expect("a world's configuration is sound");
             node.set_aead(self.seals.aead());
             if let Some(stored) = &self.stored {
                 assert_eq!(node.restore(stored), 0, "lines of the state make no sense");
