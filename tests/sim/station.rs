@@ -394,7 +394,7 @@ impl Station {
         did.extend(std::iter::from_fn(|| running.daemon.poll_device()).map(Did::Delivered));
         while let Some(transmit) = running.daemon.poll_transmit(now) {
             if transmit.link == FREE {
-                send_free(at, transmit, net, did, now);
+                send_free(at, &transmit, net, did, now);
                 continue;
             }
             did.push_back(Did::Sent(transmit.clone()));
@@ -436,7 +436,7 @@ impl Station {
 }
 
 /// A row leaves as the datagrams that it is.
-fn send_free(at: usize, row: Transmit, net: &mut Internet, did: &mut VecDeque<Did>, now: Instant) {
+fn send_free(at: usize, row: &Transmit, net: &mut Internet, did: &mut VecDeque<Did>, now: Instant) {
     let segment = row.segment.map_or(row.payload.len(), usize::from).max(1);
     let to = row.to.as_udp().expect("a link of sockets is given addresses of sockets");
     for payload in row.payload.chunks(segment) {

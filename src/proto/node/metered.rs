@@ -49,8 +49,8 @@ pub(super) struct Sessions {
 struct Session {
     /// Our index of it.
     index: u32,
-    /// Both ends know the same of each other's addresses.
-    agreed: bool,
+    /// What both ends agreed that they know of each other's addresses: nothing that is configured later.
+    context: Context,
     flows: Flows,
     keeper: Option<Keeper>,
     reassembler: Option<Reassembler>,
@@ -61,7 +61,7 @@ impl Sessions {
         let at = self.list.iter().position(|session| session.index == index).unwrap_or_else(|| {
             self.list.push(Session {
                 index,
-                agreed: false,
+                context: Context::default(),
                 flows: Flows::new(),
                 keeper: None,
                 reassembler: None,
@@ -121,7 +121,7 @@ impl Node {
             return account.count(at, DropReason::NoSession);
         };
         let session = wireguard.sessions.get(sealing.index);
-        let context = if session.agreed { wireguard.compression } else { Context::default() };
+        let context = session.context;
         let Some(counter) = sealing.counter() else { return account.count(at, DropReason::NoSession) };
         let mut sealed = Vec::with_capacity(packet.len() + TAG_LEN + 4);
         let room = mtu.saturating_sub(DATA_HEADER + TAG_LEN);
@@ -272,7 +272,8 @@ impl Node {
         wireguard.paths.heard(path.0, path.1, Heard::Newest, now);
         wireguard.answered_to = Some(path);
         let agreed = check == wireguard.compression.check(false, ephemeral(&noise));
-        wireguard.sessions.get(answer.sender).agreed = agreed;
+        let context = if agreed { wireguard.compression } else { Context::default() };
+        wireguard.sessions.get(answer.sender).context = context;
         let ours = wireguard.compression.response_check(agreed, ephemeral(&answer.noise));
         let response = strip_response(&answer.noise, ours).to_vec();
         self.push_complete(at, path, response, Class::Handshake, false, now);
@@ -303,7 +304,8 @@ impl Node {
         let index = wireguard.tunnel.openings(now).next().map(|opening| opening.index);
         if let Some(index) = index {
             let agreed = check == wireguard.compression.check(true, ephemeral(noise));
-            wireguard.sessions.get(index).agreed = agreed;
+            let context = if agreed { wireguard.compression } else { Context::default() };
+            wireguard.sessions.get(index).context = context;
         }
         Ok(())
     }
@@ -357,9 +359,8 @@ impl Node {
         now: Instant,
     ) -> Result<(), DropReason> {
         let Keying::Wireguard(wireguard) = &mut self.peers[at].keying else { return Ok(()) };
-        let compression = wireguard.compression;
         let session = wireguard.sessions.get(index);
-        let context = if session.agreed { compression } else { Context::default() };
+        let context = session.context;
         let mut packet = Vec::with_capacity(bytes.len() + 64);
         session
             .flows

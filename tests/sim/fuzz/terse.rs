@@ -94,6 +94,9 @@ pub fn parts(bytes: &[u8]) {
     assert!(whole.is_none_or(|whole| whole == sealed), "it comes out changed");
 }
 
+/// A packet under way: its counter, compressed, and as it was.
+type Flight = (u64, Vec<u8>, Vec<u8>);
+
 fn context(script: &mut Script<'_>) -> Context {
     let end = |at: usize| End { v4: Some(address(at)), v6: Some(Ipv4Addr::to_ipv6_mapped(&address(at))) };
     if script.once_in(2) { Context { ours: end(0), theirs: end(1) } } else { Context::default() }
@@ -123,7 +126,7 @@ pub fn flows(bytes: &[u8]) {
     let mut script = Script::new(bytes);
     let context = context(&mut script);
     let mut ends = [Flows::new(), Flows::new()];
-    let mut late: [Vec<(u64, Vec<u8>, Vec<u8>)>; 2] = [Vec::new(), Vec::new()];
+    let mut late: [Vec<Flight>; 2] = [Vec::new(), Vec::new()];
     let mut packet = Vec::new();
     for counter in 0.. {
         if script.is_over() {

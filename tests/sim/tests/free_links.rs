@@ -175,3 +175,16 @@ fn a_free_link_that_flaps() {
     assert!(stock > 20 && terse > 20, "both encodings carried it: {stock}, {terse}");
     world.audit();
 }
+
+#[test]
+fn other_addresses_of_a_peer_are_not_read_into_a_session_that_agreed_on_others() {
+    let mut world = world(2, Ways::Radio, false);
+    (0..2).for_each(|at| world.attach(at, false));
+    talk(&mut world, SECOND * 20, SECOND * 120);
+    let mut peer = world.plan.peer(0, 1);
+    peer.allowed_ips.insert(0, "10.0.0.77/32".parse().expect("a prefix"));
+    world.set_peer(0, 1, &peer);
+    // The watch compares every byte.
+    talk(&mut world, SECOND * 20, SECOND * 120);
+    world.audit();
+}
