@@ -87,9 +87,10 @@ pub fn tell(world: &mut World, script: &mut Script<'_>, at: usize, other: usize)
             let elsewhere = LinkAddr::radio(0x0e00_0000 + u32::from(script.byte()));
             let here = LinkAddr::radio(num(other));
             let (elsewhere, here) = match planned.mode {
-                PeerMode::Wireguard if script.once_in(2) || planned.endpoints.is_empty() => {
-                    (LinkAddr::udp(([198, 51, 100, script.byte()], 51820).into()), LinkAddr::udp(internet::inner(other)))
-                }
+                PeerMode::Wireguard if script.once_in(2) || planned.endpoints.is_empty() => (
+                    LinkAddr::udp(([198, 51, 100, script.byte()], 51820).into()),
+                    LinkAddr::udp(internet::inner(other)),
+                ),
                 _ => (elsewhere, here),
             };
             let choices = [vec![], vec![elsewhere], vec![elsewhere, here], vec![here, elsewhere]];

@@ -3,6 +3,9 @@
 //! `tests/fuzz` runs them under libFuzzer; the test `decoders` runs them over the committed corpus and over random
 //! changes of it, with the stable toolchain.
 
+mod terse;
+mod wireguard;
+
 use std::time::{Duration, Instant};
 
 use hkdf::Hkdf;
@@ -20,6 +23,10 @@ use meshnet_proto::v1::session::Cipher;
 use meshnet_proto::v1::wire::{Data, Datagram};
 use meshnet_radiosim::{Air, AirConfig, ClientOutput, RadioConfig};
 use sha2::Sha256;
+
+pub use self::terse::{control, flows, header, offload, parts, terse};
+pub use self::wireguard::wireguard;
+pub use meshnet_proto::wg::fuzz::{handshake as wg_handshake, message as wg_message, window as wg_window};
 
 use crate::daemon::LINK;
 use crate::scenario;
@@ -41,6 +48,16 @@ pub const TARGETS: &[Target] = &[
     ("datagram", datagram),
     ("device", device),
     ("radio", radio),
+    ("wg_message", wg_message),
+    ("wg_handshake", wg_handshake),
+    ("wg_window", wg_window),
+    ("terse", terse),
+    ("parts", parts),
+    ("header", header),
+    ("flows", flows),
+    ("control", control),
+    ("wireguard", wireguard),
+    ("offload", offload),
     ("world", world),
 ];
 

@@ -128,8 +128,8 @@ impl Station {
             Daemon::Tool(Box::new(Tool::new(&self.config, seed ^ u64::from(self.num) << 20 ^ self.lives)))
         } else {
             let unix_time = Duration::from_secs(1_700_000_000) + (now - self.born);
-            let mut node = Node::new(&self.config, bytes, unix_time, now)
-                .expect("a world's configuration is sound");
+            let mut node =
+                Node::new(&self.config, bytes, unix_time, now).expect("a world's configuration is sound");
             node.set_aead(self.seals.aead());
             if let Some(stored) = &self.stored {
                 assert_eq!(node.restore(stored), 0, "lines of the state make no sense");
@@ -394,7 +394,7 @@ impl Station {
         did.extend(std::iter::from_fn(|| running.daemon.poll_device()).map(Did::Delivered));
         while let Some(transmit) = running.daemon.poll_transmit(now) {
             if transmit.link == FREE {
-                send_free(at, transmit, net, did, now);
+                send_free(at, &transmit, net, did, now);
                 continue;
             }
             did.push_back(Did::Sent(transmit.clone()));
@@ -436,7 +436,7 @@ impl Station {
 }
 
 /// A row leaves as the datagrams that it is.
-fn send_free(at: usize, row: Transmit, net: &mut Internet, did: &mut VecDeque<Did>, now: Instant) {
+fn send_free(at: usize, row: &Transmit, net: &mut Internet, did: &mut VecDeque<Did>, now: Instant) {
     let segment = row.segment.map_or(row.payload.len(), usize::from).max(1);
     let to = row.to.as_udp().expect("a link of sockets is given addresses of sockets");
     for payload in row.payload.chunks(segment) {

@@ -31,11 +31,11 @@ use meshnet_proto::wg::message::Message;
 use self::law::Law;
 use self::pings::{Pings, Seen};
 use self::proof::Proofs;
-pub use self::seals::Seals;
 use self::seals::Forgets;
+pub use self::seals::Seals;
+use crate::internet;
 use crate::packet::{self, Kind};
 use crate::station::{Did, Station};
-use crate::internet;
 use crate::world::{Plan, address, num};
 
 /// Every reason that a machine gives for waking.
@@ -508,7 +508,9 @@ pub fn station_at(address: LinkAddr) -> Option<usize> {
 fn describe_free(payload: &[u8]) -> String {
     match Message::parse(payload) {
         Ok(Message::Init(init)) => format!("init {:08x}", init.sender),
-        Ok(Message::Response(response)) => format!("response {:08x} to {:08x}", response.sender, response.receiver),
+        Ok(Message::Response(response)) => {
+            format!("response {:08x} to {:08x}", response.sender, response.receiver)
+        }
         Ok(Message::CookieReply(reply)) => format!("cookie for {:08x}", reply.receiver),
         Ok(Message::Data(data)) => {
             format!("data {} for {:08x}, {} bytes", data.counter, data.receiver, payload.len())

@@ -129,7 +129,7 @@ mod tests {
     #[test]
     fn a_shell_that_takes_nothing_costs_bounded_memory() {
         let mut outbox = Outbox::default();
-        let mut put = |at| outbox.row(LinkId(0), to(at % 2), 8, 1).map(|row| row.extend([0; 8]));
+        let mut put = |at: usize| outbox.row(LinkId(0), to(at % 2), 8, 1).map(|row| row.extend([0_u8; 8]));
         assert_eq!((0..1000).filter_map(&mut put).count(), MAX_ROWS);
     }
 }

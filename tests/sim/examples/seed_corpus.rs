@@ -1,9 +1,11 @@
 //! Writes the first corpus of every fuzz target, from running worlds: `cargo run -p meshnet-sim --example seed_corpus`.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use meshnet_proto::control::{Addresses, Control};
 use meshnet_proto::link::{Class, LinkAddr, Transmit};
 use meshnet_proto::meshtastic::client::{Client, ClientConfig, Contact, Transport};
 use meshnet_proto::meshtastic::stream::{Decoder, Piece};
@@ -22,6 +24,7 @@ fn main() -> std::io::Result<()> {
     frames(&mut corpus);
     texts(&mut corpus);
     streams(&mut corpus);
+    wireguard(&mut corpus);
     corpus.insert("world", (0..16).map(|seed| story(seed).into_iter().take(120).collect()).collect());
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus");
     for (target, inputs) in corpus {
@@ -41,7 +44,10 @@ fn len(bytes: &[u8]) -> [u8; 2] {
 fn datagrams(corpus: &mut Corpus) {
     let mut kinds: BTreeMap<(u8, usize), Vec<u8>> = BTreeMap::new();
     for seed in 0..30 {
-        for recorded in tell(&story(seed)).0.watch.recorded {
+        let recorded = tell(&story(seed)).0.watch.recorded;
+        // What is not of version 1 is for other targets.
+        for recorded in recorded.into_iter().filter(|one| one.to.as_radio().is_some() && one.payload[0] <= 4)
+        {
             kinds.entry((recorded.payload[0], recorded.payload.len() / 24)).or_insert(recorded.payload);
         }
     }
@@ -54,6 +60,72 @@ fn datagrams(corpus: &mut Corpus) {
     };
     corpus.insert("fragments", wire.iter().filter(|payload| payload[0] == 4).map(piece).collect());
     corpus.insert("wire", wire);
+}
+
+/// What WIREGUARD peers of running worlds send, and the packets in it.
+fn wireguard(corpus: &mut Corpus) {
+    let (mut free, mut radio) = (BTreeMap::new(), BTreeMap::new());
+    for seed in 0..60 {
+        for recorded in tell(&story(seed)).0.watch.recorded {
+            let payload = recorded.payload;
+            let kind = (payload[0], payload.len() / 32);
+            match recorded.to.as_udp() {
+                Some(_) => free.entry(kind).or_insert(payload),
+                None if payload[0] >= 0x20 => radio.entry((kind.0 >> 5, kind.1)).or_insert(payload),
+                None => continue,
+            };
+        }
+    }
+    let (free, radio): (Vec<_>, Vec<_>) = (free.into_values().collect(), radio.into_values().collect());
+    let bodies = free.iter().filter(|message| message[0] <= 2).map(|message| message[8..].to_vec());
+    corpus.insert("wg_handshake", bodies.collect());
+    let counters = [0_u64, 4, 8, 1, 2, 33_000, 40_000 << 2, 2, 1];
+    corpus.insert("wg_window", vec![counters.iter().flat_map(|number| number.to_le_bytes()).collect()]);
+    let short = |payload: &Vec<u8>| payload.len() < 240;
+    let one = |payload: &Vec<u8>| {
+        [&[u8::try_from(payload.len()).unwrap_or(239)], payload.as_slice(), &[3]].concat()
+    };
+    corpus.insert("terse", radio.iter().filter(|payload| short(payload)).map(one).collect());
+    let fates = [0, 1, 0, 2, 1].repeat(8);
+    corpus.insert(
+        "parts",
+        vec![[&[60, 1, 0][..], &fates, &[9; 900]].concat(), [&[180, 3, 1][..], &fates, &[8; 1400]].concat()],
+    );
+    let any =
+        |free: u8| move |payload: &Vec<u8>| [&[0][..], &len(payload), &[free], payload, &[0, 3]].concat();
+    let mut scripts: Vec<_> = free.iter().filter(|payload| payload.len() < 300).map(any(1)).collect();
+    scripts.extend(radio.iter().map(any(0)));
+    let packets: Vec<_> =
+        [Kind::Udp { port: 7 }, Kind::Ping, Kind::Tcp { port: 22, sequence: 1, acknowledgement: 7 }]
+            .iter()
+            .map(|kind| packet::build(1, *kind, address(1), address(0), 12))
+            .collect();
+    let controls = [
+        Control::Probe { token: 7 },
+        Control::ProbeAnswer { token: 7 },
+        Control::Addresses(Addresses::new([SocketAddr::from(([192, 0, 2, 7], 7))])),
+        Control::Missing { counter_low: 7, bitmap: 5 },
+    ];
+    let controls: Vec<_> = controls.iter().map(Control::emit).collect();
+    for free in [0, 1] {
+        let sealed = |inside: &Vec<u8>| [&[3][..], &len(inside), &[free], inside, &[0, 3]].concat();
+        scripts.extend(packets.iter().chain(&controls).map(sealed));
+    }
+    corpus.insert("wireguard", scripts);
+    corpus.insert("control", controls);
+    corpus.insert("wg_message", free);
+    let with = |packet: &Vec<u8>| [&[1][..], packet].concat();
+    corpus.insert("header", packets.iter().map(with).collect());
+    let flow = |packet: &Vec<u8>| {
+        let again = [0, 0, 0, 1, 27, 9].repeat(6);
+        [&[1, 0, 0, u8::try_from(packet.len()).unwrap_or(119)][..], packet.as_slice(), &again].concat()
+    };
+    corpus.insert("flows", packets.iter().map(flow).collect());
+    let framed = |packet: &Vec<u8>| packet::frame(packet, [4; 6], [2; 6]);
+    let row =
+        |packet: &Vec<u8>| [&[0, 1, 0, 34, 0, 16, 0, 4, 0, 0, 0, 1, 1, 44][..], &framed(packet)].concat();
+    let single = |packet: &Vec<u8>| [&[0, 0, 0, 4, 0, 0, 0, 0, 1, 44][..], &framed(packet)].concat();
+    corpus.insert("offload", packets.iter().map(row).chain(packets.iter().map(single)).collect());
 }
 
 fn frames(corpus: &mut Corpus) {

@@ -1,0 +1,190 @@
+//! WIREGUARD peers with a radio and a link where air is free, told as stories.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use meshnet_proto::config::PeerMode;
+use meshnet_proto::link::LinkAddr;
+use meshnet_proto::path::Tier;
+use meshnet_sim::internet::{Weather, inner};
+use meshnet_sim::packet::Kind;
+use meshnet_sim::world::{PairPlan, StationPlan, Ways, num};
+use meshnet_sim::{Plan, World};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// Stations on the free link, the last of them behind a translator; every pair speaks WIREGUARD.
+fn world(count: usize, ways: Ways, nat: bool) -> World {
+    let stations = (0..count).map(|at| StationPlan {
+        mtu: 1400,
+        attached: true,
+        nat: nat && at + 1 == count,
+        ..StationPlan::default()
+    });
+    let pairs = (0..count).flat_map(|a| (a + 1..count).map(move |b| (a, b)));
+    let pair = PairPlan { mode: PeerMode::Wireguard, preshared: true, ways };
+    let plan = Plan {
+        stations: stations.collect(),
+        pairs: pairs.map(|way| (way, pair)).collect(),
+        ..Plan::default()
+    };
+    World::new(plan)
+}
+
+fn tier(world: &World, at: usize, peer: usize) -> Tier {
+    let node = world.stations[at].node().expect("it runs");
+    let key = meshnet_sim::world::public_key(peer);
+    let snapshot = node.snapshot(world.now);
+    let peer = snapshot.peers.into_iter().find(|peer| peer.public_key == key);
+    peer.and_then(|peer| peer.ways).map_or(Tier::Offline, |ways| ways.tier)
+}
+
+/// A packet each way every `step`, until both arrive within it; returns how long that took.
+fn talk(world: &mut World, step: Duration, limit: Duration) -> Duration {
+    let start = world.now;
+    loop {
+        let sent = [(0, 1), (1, 0)].map(|(from, to)| world.send(from, to, Kind::Udp { port: 7 }, 30));
+        world.run(step);
+        let arrived = |number: &u16| world.watch.packets[usize::from(*number)].delivered.is_some();
+        if sent.iter().all(arrived) {
+            return world.now - start;
+        }
+        assert!(world.now - start < limit, "no traffic flows within {limit:?}: {}", world.watch.flow());
+    }
+}
+
+#[test]
+fn nat_rebinding() {
+    for ways in [Ways::Free, Ways::Both] {
+        let mut world = world(2, ways, true);
+        talk(&mut world, SECOND * 5, SECOND * 60);
+        assert_eq!((tier(&world, 0, 1), tier(&world, 1, 0)), (Tier::Direct, Tier::Direct));
+        let inits = handshakes(&world);
+        for _ in 0..5 {
+            world.net.rebind(1);
+            let took = talk(&mut world, SECOND / 2, SECOND * 10);
+            assert!(took <= SECOND * 5, "{ways:?}: {took:?}");
+            world.run(SECOND * 3);
+            assert_eq!(tier(&world, 0, 1), Tier::Direct);
+        }
+        assert_eq!(handshakes(&world), inits, "a translator that forgets costs no handshake");
+        world.audit();
+    }
+}
+
+/// How many handshakes each station completed last, as the time of the last one.
+fn handshakes(world: &World) -> Vec<Option<std::time::Instant>> {
+    let stations = world.stations.iter().filter_map(|station| station.node());
+    stations.flat_map(|node| node.snapshot(world.now).peers).map(|peer| peer.last_handshake).collect()
+}
+
+#[test]
+fn replays_across_links() {
+    let mut world = world(2, Ways::Both, false);
+    world.attach(1, false);
+    talk(&mut world, SECOND * 20, SECOND * 120);
+    world.attach(1, true);
+    talk(&mut world, SECOND * 5, SECOND * 60);
+    let recorded: Vec<_> = world.watch.recorded.iter().cloned().collect();
+    assert!(recorded.iter().any(|one| one.to.as_udp().is_some() && one.payload[0] == 4));
+    assert!(recorded.iter().any(|one| one.to.as_udp().is_none()));
+    let before = received(&world);
+    let nobodys = SocketAddr::from(([198, 51, 100, 9], 7));
+    for one in recorded {
+        for to in [one.from, 1 - one.from] {
+            world.inject(to, LinkAddr::radio(num(1 - to)), &one.payload);
+            for from in [nobodys, inner(1 - to), inner(to)] {
+                world.forge(to, from, &one.payload);
+            }
+        }
+    }
+    world.run(SECOND * 5);
+    assert_eq!(received(&world), before, "nothing is taken twice, on whichever link");
+    // Whoever replays moves no path either: the watch sees to it while packets flow.
+    for at in [0, 1] {
+        let snapshot = world.stations[at].node().expect("it runs").snapshot(world.now);
+        assert_eq!(snapshot.peers[0].endpoint.map(|(_, to)| to), Some(LinkAddr::udp(inner(1 - at))));
+    }
+    talk(&mut world, SECOND, SECOND * 10);
+    world.audit();
+}
+
+fn received(world: &World) -> Vec<u64> {
+    let stations = world.stations.iter().filter_map(|station| station.node());
+    stations.flat_map(|node| node.snapshot(world.now).peers).map(|peer| peer.received.packets).collect()
+}
+
+#[test]
+fn a_peer_that_lies_about_endpoints() {
+    // Configured by radio alone: where air is free they go by what they tell each other.
+    let mut world = world(3, Ways::Radio, false);
+    let victim = inner(2);
+    let strangers = (1..=200).map(|port| SocketAddr::from(([198, 51, 100, 1], port)));
+    let lies: Vec<_> = [victim].into_iter().chain(strangers).collect();
+    world.claim(0, lies.clone());
+    world.net.attach(2, false);
+    let mut asked = Vec::new();
+    for round in 0..60 {
+        world.claim(0, lies[round..].to_vec());
+        world.send(0, 1, Kind::Udp { port: 7 }, 30);
+        world.send(1, 0, Kind::Udp { port: 7 }, 30);
+        world.run(SECOND * 10);
+        let honest = [0, 1].map(|at| LinkAddr::udp(inner(at)));
+        let recorded = world.watch.recorded.drain(..);
+        asked.extend(recorded.filter(|one| one.to.as_udp().is_some() && !honest.contains(&one.to)));
+    }
+    assert!(!asked.is_empty(), "the lies were told");
+    assert!(asked.iter().all(|one| one.payload.len() <= 48), "a stranger gets probes and nothing else");
+    // In ten minutes: a burst of 16 and one more every 5 s.
+    assert!(asked.len() <= 16 + 120 + 1, "{} probes of strangers", asked.len());
+    // The truth is found as before.
+    world.claim(0, vec![inner(0)]);
+    talk(&mut world, SECOND * 10, SECOND * 120);
+    assert_eq!(tier(&world, 1, 0), Tier::Direct);
+    world.audit();
+}
+
+#[test]
+fn a_free_link_that_flaps() {
+    let mut world = world(2, Ways::Both, false);
+    talk(&mut world, SECOND * 5, SECOND * 60);
+    let handshake = handshakes(&world);
+    let rough = Weather { loss: 0.3, delay: SECOND * 3 / 10, jitter: SECOND / 10, ..Weather::default() };
+    for round in 0..10 {
+        // With a word, without one, and by bad weather.
+        match round % 3 {
+            0 => world.attach(1, false),
+            1 => world.plug(1, false),
+            _ => world.net.weather = Weather { loss: 1.0, ..Weather::default() },
+        }
+        talk(&mut world, SECOND * 5, SECOND * 60);
+        assert_eq!((round, tier(&world, 0, 1), tier(&world, 1, 0)), (round, Tier::Radio, Tier::Radio));
+        world.net.weather = if round % 2 == 0 { Weather::default() } else { rough };
+        world.attach(1, true);
+        world.plug(1, true);
+        let back = world.now;
+        while (tier(&world, 0, 1), tier(&world, 1, 0)) != (Tier::Direct, Tier::Direct) {
+            world.send(0, 1, Kind::Udp { port: 7 }, 30);
+            world.send(1, 0, Kind::Udp { port: 7 }, 30);
+            world.run(SECOND / 4);
+            assert!(world.now - back < SECOND * 20, "round {round}: {}", world.watch.flow());
+        }
+    }
+    assert_eq!(handshakes(&world), handshake, "one session from beginning to end");
+    let [stock, terse] = world.watch.seals.sealed();
+    assert!(stock > 20 && terse > 20, "both encodings carried it: {stock}, {terse}");
+    world.audit();
+}
+
+#[test]
+fn other_addresses_of_a_peer_are_not_read_into_a_session_that_agreed_on_others() {
+    let mut world = world(2, Ways::Radio, false);
+    (0..2).for_each(|at| world.attach(at, false));
+    talk(&mut world, SECOND * 20, SECOND * 120);
+    let mut peer = world.plan.peer(0, 1);
+    peer.allowed_ips.insert(0, "10.0.0.77/32".parse().expect("a prefix"));
+    world.set_peer(0, 1, &peer);
+    // The watch compares every byte.
+    talk(&mut world, SECOND * 20, SECOND * 120);
+    world.audit();
+}
