@@ -307,6 +307,29 @@ fn a_lost_part_is_asked_for_and_sent_again_alone() {
 }
 
 #[test]
+fn a_packet_too_long_for_the_air_is_answered_with_the_length_that_is_not() {
+    let mut duo = Duo::new(Links::Radio);
+    duo.send(0, 1);
+    duo.seconds(20);
+    let most = duo.nodes[0].longest_packet(RADIO, true).unwrap();
+    assert!((576..1500).contains(&most), "{most}");
+    let mut frame = packet(0, 2, 1472);
+    assert!(frame.len() - 14 > most);
+    duo.lengths(RADIO);
+    duo.delivered[0].clear();
+    // "Do not fragment".
+    frame[20] |= 0x40;
+    duo.nodes[0].handle_device(&frame, duo.now);
+    duo.drain();
+    let answer = duo.delivered[0].last().expect("its sender is told");
+    // Behind the Ethernet and IP headers: unreachable, too big, and the next hop's MTU (RFC 1191).
+    assert_eq!((answer[23], &answer[34..36]), (1, &[3, 4][..]));
+    assert_eq!(usize::from(u16::from_be_bytes([answer[40], answer[41]])), most);
+    duo.seconds(30);
+    assert!(duo.lengths(RADIO).is_empty(), "and nothing goes on the air");
+}
+
+#[test]
 fn a_day_idle_costs_nothing_on_the_air() {
     let mut duo = Duo::new(Links::Radio);
     duo.send(0, 1);
