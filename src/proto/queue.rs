@@ -8,7 +8,7 @@
 //! somebody waits for ([`Class::Interactive`]) is charged a quarter.
 //!
 //! **Needless packets.** A TCP segment that still waits when it comes again takes the old one's place; one that has left
-//! so recently that no answer can be back yet is dropped; an acknowledgement that a later one covers is dropped. Of
+//! so recently that no answer can be back yet, or whose lost parts the link still brings by itself, is dropped; an acknowledgement that a later one covers is dropped. Of
 //! a stream of acknowledgements every second one is enough (RFC 9293 section 3.8.6.3), though its receiver's kernel, which
 //! sees the segments arrive slowly, sends them all: each other one is held for as long as its successor takes. None of
 //! this changes what the two ends of the connection agree on, it only saves air.
@@ -79,6 +79,9 @@ pub struct Entry {
     pub class: Class,
     /// When it is of no more use.
     pub expires: Instant,
+    /// For how long after its turn the link itself brings what is lost of it: a copy from its sender would only be a
+    /// second one.
+    pub repair: Duration,
     flow: Option<FlowId>,
     tcp: Option<Tcp>,
     /// An acknowledgement that a newer one will probably cover: not before this.
@@ -95,7 +98,7 @@ impl Entry {
             flow = Some(FlowId::of(&packet));
             tcp = packet.tcp();
         }
-        Self { frame, class, expires, flow, tcp, held_until: None }
+        Self { frame, class, expires, repair: Duration::ZERO, flow, tcp, held_until: None }
     }
 
     fn is_expired(&self, now: Instant) -> bool {
@@ -117,7 +120,7 @@ fn classify(packet: &Packet<'_>) -> Class {
 struct Flow {
     entries: VecDeque<Entry>,
     tag: Duration,
-    /// Segments that have left: sequence, length, when.
+    /// Segments that have left: sequence, length, and from when on the time of an answer counts.
     sent: VecDeque<(u32, u32, Instant)>,
     /// The last pure acknowledgement that came, and when.
     acknowledged: Option<(Tcp, Instant)>,
@@ -206,7 +209,7 @@ impl Queue {
             flow.tag += cost;
             share.tag += cost;
             if let Some(tcp) = entry.tcp {
-                flow.remember(&tcp, now);
+                flow.remember(&tcp, now + entry.repair);
             }
             share.prune();
             return Some((peer, entry));
@@ -273,8 +276,9 @@ impl Flow {
     fn push(&mut self, mut entry: Entry, tempo: Tempo, dropped: &mut impl FnMut(DropReason), now: Instant) {
         if let Some(tcp) = entry.tcp {
             if let Some(waiting) = self.waiting_copy(&tcp) {
-                // The newer copy bears the newer acknowledgement and timestamp.
+                // The newer copy bears the newer acknowledgement and timestamp, and its sender still wants it sent.
                 waiting.frame = entry.frame;
+                waiting.expires = entry.expires;
                 waiting.tcp = entry.tcp;
                 return dropped(DropReason::TcpDuplicate);
             }
@@ -338,10 +342,10 @@ impl Flow {
         self.entries.len() < before
     }
 
-    fn remember(&mut self, tcp: &Tcp, now: Instant) {
+    fn remember(&mut self, tcp: &Tcp, left: Instant) {
         if tcp.length > 0 {
             self.sent.retain(|(sequence, ..)| *sequence != tcp.sequence);
-            self.sent.push_back((tcp.sequence, tcp.length, now));
+            self.sent.push_back((tcp.sequence, tcp.length, left));
             if self.sent.len() > REMEMBERED {
                 self.sent.pop_front();
             }

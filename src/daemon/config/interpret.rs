@@ -25,7 +25,7 @@ use self::peer::Reach;
 pub(crate) use self::peer::contacts;
 use super::endpoint::Endpoint;
 use super::syntax::{self, Section, Stray};
-use super::{Config, ConfigError, IPV6_MTU, KeySource, Peer, Severity, UDP_MTU, value};
+use super::{Config, ConfigError, IPV6_MTU, KeySource, Peer, Severity, TERSE_MTU, UDP_MTU, value};
 use crate::link::{LinkKind, LinkSpec};
 
 /// How many sections a file may have: far more than a radio channel can serve.
@@ -256,6 +256,7 @@ fn check_mtu(interface: &Interface, reach: Reach, peers: &[peer::Draft], finding
         let mtu = match () {
             () if reach.udp => UDP_MTU,
             () if first_v6.is_some() => IPV6_MTU,
+            () if !peers.is_empty() && peers.iter().all(|peer| peer.is_wireguard(reach)) => TERSE_MTU,
             () => super::DEFAULT_MTU,
         };
         if mtu < IPV6_MTU {

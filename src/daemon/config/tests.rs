@@ -152,6 +152,15 @@ fn what_the_python_tool_takes_but_nobody_means_is_a_warning() {
 }
 
 #[test]
+fn a_network_of_terse_sessions_alone_has_long_packets_unless_it_says_otherwise() {
+    let terse = format!("{}PeerMode = WIREGUARD\n", base());
+    assert_eq!(fine(&terse).mtu, 1280);
+    assert_eq!(fine(&terse.replace("[Interface]\n", "[Interface]\nMTU = 400\n")).mtu, 400);
+    // One that cuts packets in version 1's manner, which repeats nothing, is enough.
+    assert_eq!(fine(&format!("{terse}{}", bob())).mtu, 180);
+}
+
+#[test]
 fn prefixes_lose_their_host_bits_and_masks_become_lengths() {
     let config =
         fine(&base().replace("10.0.0.2/32", "10.0.0.2/24, 10.1.2.3/255.255.0.0, 10.2.0.0/0.0.0.255"));

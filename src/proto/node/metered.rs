@@ -35,6 +35,8 @@ const LONGEST: Duration = Duration::from_secs(6);
 /// What every host must be able to send (RFC 791), and what IPv6 demands of a link.
 const LEAST_V4: usize = 576;
 const LEAST_V6: usize = 1280;
+/// What compression takes from the headers of a TCP segment, at the least, with timestamps.
+const HEADERS_SAVED: usize = 28;
 /// A sealed question for parts: first byte, counter, message, tag.
 const QUESTION_LEN: usize = 3 + 5 + TAG_LEN;
 
@@ -94,6 +96,16 @@ fn patience(state: &LinkState) -> Patience {
     let part = state.datagram_price(state.mtu()) + state.access();
     let silence = part * 2 + Duration::from_millis(500);
     Patience { silence, lifetime: silence * 12 }
+}
+
+/// For how long after a frame's turn selective repeat brings what is lost of it: until its parts have left, and two
+/// questions were answered of which the first was lost. TCP takes a segment that comes after its successors for lost, and
+/// sends it again whole; that copy is not worth its air before. Nothing for what one datagram carries.
+pub(super) fn repair_time(state: &LinkState, frame: &[u8]) -> Duration {
+    let sealed = packet_of(frame).len().saturating_sub(HEADERS_SAVED) + TAG_LEN;
+    let Some(cut) = Cut::of(sealed, state.mtu()) else { return Duration::ZERO };
+    let part = state.datagram_price(cut.datagram_len()) + state.access();
+    part * u32::from(cut.count()) + patience(state).silence * 3
 }
 
 impl Node {

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use super::Node;
 use super::doubtful::Doubtful;
-use super::metered::Sessions;
+use super::metered::{Sessions, repair_time};
 use super::peer::{Keying, Peer};
 use crate::config::PeerConfig;
 use crate::event::{DropReason, Event};
@@ -144,7 +144,7 @@ impl Node {
             }
             return;
         }
-        let entry = Entry::new(frame, expires);
+        let mut entry = Entry::new(frame, expires);
         let Keying::Wireguard(wireguard) = &self.peers[at].keying else { return };
         if !wireguard.paths.may_carry(entry.class) {
             return self.drop_frame(at, &entry.frame, DropReason::BulkOverRadio, now);
@@ -154,6 +154,7 @@ impl Node {
         }
         let Some(state) = self.links.get_mut(&link) else { return };
         let tempo = state.tempo();
+        entry.repair = repair_time(state, &entry.frame);
         state.queue.push(at, entry, tempo, &mut self.account, now);
     }
 

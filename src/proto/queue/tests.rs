@@ -239,3 +239,29 @@ fn flows_that_never_get_their_turn_are_forgotten() {
     let flows: usize = bench.queue.shares.values().map(|share| share.flows.len()).sum();
     assert!(flows <= MAX_FRAMES + MAX_IDLE_FLOWS, "{flows} flows");
 }
+
+#[test]
+fn a_segment_whose_lost_parts_the_link_brings_itself_needs_no_copy_before() {
+    let mut bench = Bench::new();
+    let repair = 4 * SECOND;
+    let mut entry = Entry::new(tcp(1, 0, tcp_flag::ACK, 1000), bench.now + 60 * SECOND);
+    entry.repair = repair;
+    bench.queue.push(0, entry, Tempo { answer: ANSWER, next: NEXT }, &mut bench.account, bench.now);
+    assert!(bench.pop().is_some());
+    bench.now += repair + ANSWER - Duration::from_millis(1);
+    bench.push(0, tcp(1, 0, tcp_flag::ACK, 1000));
+    assert_eq!((bench.queue.len(), bench.dropped(DropReason::TcpDuplicate)), (0, 1));
+    bench.now += Duration::from_millis(1);
+    bench.push(0, tcp(1, 0, tcp_flag::ACK, 1000));
+    assert!(bench.pop().is_some(), "what is still not answered is lost");
+}
+
+#[test]
+fn a_segment_that_comes_again_while_it_waits_is_kept_as_long_as_a_new_one() {
+    let mut bench = Bench::new();
+    bench.push(0, tcp(1, 0, tcp_flag::ACK, 100));
+    bench.now += 59 * SECOND;
+    bench.push(0, tcp(1, 0, tcp_flag::ACK, 100));
+    bench.now += 59 * SECOND;
+    assert_eq!(bench.drained(), 1);
+}

@@ -10,6 +10,7 @@ mod stories {
     mod restart;
     mod serial;
     mod shared_air;
+    mod terse;
     mod transitions;
     mod wire;
     mod wireguard;

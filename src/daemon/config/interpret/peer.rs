@@ -168,6 +168,11 @@ impl Draft {
         self.endpoints.iter().any(|(_, endpoint)| endpoint.is_udp())
     }
 
+    /// Whether it is in mode WIREGUARD, in a network with these links.
+    pub(super) fn is_wireguard(&self, reach: Reach) -> bool {
+        self.mode(Some(reach)) == PeerMode::Wireguard
+    }
+
     /// The session protocol: what the file says, or what the endpoints suggest. A file that was written before there was
     /// UDP has radios only, and means what it meant.
     fn mode(&self, reach: Option<Reach>) -> PeerMode {

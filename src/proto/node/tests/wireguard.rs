@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use super::*;
 use crate::link::LinkAddr;
+use crate::meshtastic::airtime::Preset;
 use crate::offload::{Checksum, SegmentKind, Segments};
 use crate::path::Tier;
 
@@ -304,6 +305,35 @@ fn a_lost_part_is_asked_for_and_sent_again_alone() {
     let lengths = duo.lengths(RADIO);
     let parts = lengths.iter().filter(|len| **len > 100).count();
     assert_eq!(parts, 6, "five, and one of them again: {lengths:?}");
+}
+
+#[test]
+fn a_packet_too_long_for_the_air_is_answered_with_the_length_that_is_not() {
+    let mut duo = Duo::new(Links::Radio);
+    duo.send(0, 1);
+    duo.seconds(20);
+    // The radio goes on at a preset that takes two seconds for each part.
+    let modem = Preset::by_name("LONG_FAST").unwrap().modem(false);
+    let price = (0..=219).map(|len| modem.airtime(on_air_len(len, 256, true)).as_micros());
+    let price: Arc<[u32]> = price.map(|micros| u32::try_from(micros).unwrap()).collect();
+    let metered = Metered { price, access: modem.mean_access(), hourly: Duration::from_secs(3600) };
+    let slow = LinkCaps { airtime: Airtime::Metered(metered), ..caps() };
+    duo.nodes[0].handle_link(RADIO, LinkEvent::Up(slow), duo.now);
+    let most = duo.nodes[0].longest_packet(RADIO, true).unwrap();
+    assert_eq!(most, 576, "two parts are less than every host must be able to send");
+    let mut frame = packet(0, 2, 1300);
+    duo.lengths(RADIO);
+    duo.delivered[0].clear();
+    // "Do not fragment".
+    frame[20] |= 0x40;
+    duo.nodes[0].handle_device(&frame, duo.now);
+    duo.drain();
+    let answer = duo.delivered[0].last().expect("its sender is told");
+    // Behind the Ethernet and IP headers: unreachable, too big, and the next hop's MTU (RFC 1191).
+    assert_eq!((answer[23], &answer[34..36]), (1, &[3, 4][..]));
+    assert_eq!(usize::from(u16::from_be_bytes([answer[40], answer[41]])), most);
+    duo.seconds(30);
+    assert!(duo.lengths(RADIO).is_empty(), "and nothing goes on the air");
 }
 
 #[test]

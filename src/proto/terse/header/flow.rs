@@ -35,6 +35,9 @@ const CONFIRMATION: u8 = 0x11;
 const SLOTS: usize = 16;
 /// How many bytes it takes.
 const CONFIRMATION_LEN: usize = 3;
+/// What a TCP acknowledgement takes whose flow is not known yet, and its announcement: what can wait makes none longer.
+/// Nothing waits for ever: a flow's later acknowledgements are short, and its segments longer than this.
+const ACKNOWLEDGEMENT: usize = 26;
 /// A confirmation is of no use once so many counters have gone by: its 16 bits might mean another.
 const STALE: u64 = 1 << 15;
 /// Confirmations that wait for a packet to go with; the oldest gives way.
@@ -135,7 +138,10 @@ impl Flows {
         while self.confirms.front().is_some_and(|&confirm| self.heard - confirm > STALE) {
             self.confirms.pop_front();
         }
-        if (body.len() + CONFIRMATION_LEN <= room || body.len() > room)
+        let with = body.len() + CONFIRMATION_LEN;
+        let lengthens = with > ACKNOWLEDGEMENT && body.len() <= ACKNOWLEDGEMENT;
+        if !lengthens
+            && (with <= room || body.len() > room)
             && let Some(confirm) = self.confirms.pop_front()
         {
             out.push(CONFIRMATION);

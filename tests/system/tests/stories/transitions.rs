@@ -93,9 +93,7 @@ fn move_ten_times(lab: &Lab, wifi: &Cable, death: Death) -> Result<()> {
         let (begin, received) = (Instant::now(), transfer.received());
         revive(wifi, death, lab)?;
         transfer.set_pace(FAST);
-        wait_for("Wi-Fi to be used", RETURN, || {
-            Ok((wifi.carried(west)? >= before + USED).then_some(()))
-        })?;
+        wait_for("Wi-Fi to be used", RETURN, || Ok((wifi.carried(west)? >= before + USED).then_some(())))?;
         let_pass(TURN.saturating_sub(begin.elapsed()))?;
         let fast = transfer.received() - received;
         ensure!(fast > FAST, "pair {pair}: only {fast} bytes in {TURN:?} of Wi-Fi");
