@@ -27,7 +27,7 @@ use crate::terse::parity::{Prices, pays};
 use crate::terse::reassembly::{Missing, Outcome, Patience, Reassembler};
 use crate::wg::message::{INIT_NOISE, RESPONSE_NOISE};
 use crate::wg::noise::identify;
-use crate::wg::tunnel::{Content, Framing};
+use crate::wg::tunnel::{Content, Framing, Tunnel};
 
 /// A packet longer than what takes so long to send keeps everything else from the air: its sender is told to make shorter
 /// ones.
@@ -350,7 +350,7 @@ impl Node {
         }
         let Some((index, counter, plaintext)) = found else {
             if failure != DropReason::Replayed {
-                self.with_tunnel(at, now, |tunnel, context| tunnel.unopened(context));
+                self.with_tunnel(at, now, Tunnel::unopened);
             }
             return Err(failure);
         };
@@ -392,7 +392,7 @@ impl Node {
         };
         let index = wireguard.tunnel.openings(now).map(|opening| opening.index);
         let Some(index) = index.filter(|index| tag_of(*index) == part.tag).min() else {
-            self.with_tunnel(at, now, |tunnel, context| tunnel.unopened(context));
+            self.with_tunnel(at, now, Tunnel::unopened);
             return Err(DropReason::NoSession);
         };
         let session = wireguard.sessions.get(index);

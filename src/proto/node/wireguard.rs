@@ -195,7 +195,7 @@ impl Node {
                 wireguard.paths.set_session(session, now);
             }
             if let Some(action) = wireguard.tunnel.poll_action() {
-                self.tunnel_action(at, action, now);
+                self.tunnel_action(at, &action, now);
             } else if let Some(action) = wireguard.paths.poll_action(&mut self.rng, now) {
                 self.path_action(at, action, now);
             } else {
@@ -206,9 +206,9 @@ impl Node {
         self.arm(at, now);
     }
 
-    fn tunnel_action(&mut self, at: PeerIndex, action: Action, now: Instant) {
-        match action {
-            Action::SendInit { sender, noise, far } => self.send_init(at, sender, &noise, far, now),
+    fn tunnel_action(&mut self, at: PeerIndex, action: &Action, now: Instant) {
+        match *action {
+            Action::SendInit { sender, ref noise, far } => self.send_init(at, sender, noise, far, now),
             Action::Unanswered => {
                 if let Keying::Wireguard(wireguard) = &mut self.peers[at].keying {
                     wireguard.paths.unanswered(now);

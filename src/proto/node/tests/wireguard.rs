@@ -28,6 +28,9 @@ struct Flight {
     payload: Vec<u8>,
 }
 
+/// Decides which datagrams are lost.
+type Lose = Box<dyn FnMut(LinkId, &[u8]) -> bool>;
+
 /// Two nodes, a radio channel and a cable.
 struct Duo {
     now: Instant,
@@ -38,7 +41,7 @@ struct Duo {
     log: Vec<(LinkId, usize)>,
     delivered: Vec<Vec<Vec<u8>>>,
     events: Vec<Vec<Event>>,
-    lose: Box<dyn FnMut(LinkId, &[u8]) -> bool>,
+    lose: Lose,
     sequence: u64,
     air_free_at: Instant,
     radio_caps: LinkCaps,
