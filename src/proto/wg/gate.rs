@@ -4,10 +4,10 @@
 //! right too: whoever made it receives what is sent to the address that it came from; if it is not, the answer is a cookie
 //! with which it will be. Then each such address has its limit. A last limit holds for all together, come what may.
 //!
-//! Load is estimated from the messages themselves: more than [`CALM`] allows is load, which lasts a second beyond the last
+//! Load is estimated from the messages themselves: more than `CALM` allows is load, which lasts a second beyond the last
 //! such message. The shell may say that it is under load for reasons of its own.
 //!
-//! Invariants: memory is bounded ([`MAX_SOURCES`]), and only addresses that proved themselves, or come when we are calm,
+//! Invariants: memory is bounded (`MAX_SOURCES`), and only addresses that proved themselves, or come when we are calm,
 //! take any. A cookie is bound to an address and to a secret that is drawn anew every two minutes.
 
 use std::collections::BTreeMap;

@@ -6,7 +6,7 @@
 //!
 //! Invariants: a message that does not authenticate changes nothing; secrets are wiped when they go. `snow` keeps its
 //! chaining key in memory that it does not wipe, and the keys of a session follow from that one: so its state is overwritten
-//! here with one that knows nothing ([`Scratch`]). Copies that the compiler leaves on the stack are out of reach.
+//! here with one that knows nothing (`Scratch`). Copies that the compiler leaves on the stack are out of reach.
 
 mod primitives;
 

@@ -25,7 +25,7 @@ impl Ledger {
 }
 
 /// The watching cipher of a world's nodes. The few bytes of it outlive the world; what it remembers goes by
-/// [`Seals::forget`].
+/// `Seals::forget`.
 #[derive(Debug, Clone, Copy)]
 pub struct Seals(&'static Ledger);
 

@@ -177,7 +177,7 @@ fn each_way_to_a_peer_is_shown_with_why_and_what_it_has_cost() {
         "  tier: direct\n  path: udp://192.0.2.7:51820 through udp0 (its link costs less)\n",
         "  in use: udp://192.0.2.7:51820 through udp0, direct, proven, announced, last heard 1 second ago, round trip \
          12 ms, 0 % lost; 148 B sent (1 datagram)\n",
-        "  also known: !a1b2c3d4 through radio0, radio, proven, never heard from; 3.4 KiB sent (42 datagrams, 4.2 s of \
+        "  also known: !a1b2c3d4 through radio0, radio, proven, never heard; 3.4 KiB sent (42 datagrams, 4.2 s of \
          air)\n",
     ] {
         assert!(text.contains(line), "{line}\nis not in\n{text}");
