@@ -9,7 +9,7 @@
 //! about one peer's address, which is worth a closer look and proves nothing: anybody can forge an ICMP message.
 //!
 //! The kernel cuts what goes out (UDP_SEGMENT) and joins what comes in (UDP_GRO), by `quinn-udp`. An answer leaves from the
-//! address that was asked ([`sources`]).
+//! address that was asked (`sources`).
 
 mod errors;
 mod open;
