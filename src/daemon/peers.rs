@@ -264,6 +264,8 @@ mod tests {
         both.peer.names = vec![HostPort { host: "cabin.example".to_owned(), port: 51820 }];
         both.peer.keepalive = std::num::NonZeroU16::new(25);
         both.peer.bulk = Some(true);
+        both.peer.core.keepalive = Some(std::time::Duration::from_secs(25));
+        both.peer.core.bulk_over_metered = Some(true);
         let mut nowhere = lasting(11);
         nowhere.peer.core.mode = PeerMode::Wireguard;
         (nowhere.peer.core.endpoints, nowhere.peer.contacts) = (Vec::new(), Vec::new());

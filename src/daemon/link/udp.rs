@@ -356,7 +356,9 @@ impl UdpLink {
 
     fn note(&mut self, error: Option<Evidence>) {
         self.counters.returned += 1;
-        if let Some(evidence) = error {
+        // What the kernel says of itself names no port; the call that it is about fails, and says more.
+        let names_a_port = |evidence: &Evidence| evidence.to().as_udp().is_some_and(|to| to.port() != 0);
+        if let Some(evidence) = error.filter(names_a_port) {
             self.keep(evidence);
         }
     }

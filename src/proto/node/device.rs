@@ -88,7 +88,7 @@ impl Node {
     }
 
     /// Admits the packets that a frame stands for one by one.
-    fn admit_each(
+    pub(super) fn admit_each(
         &mut self,
         at: PeerIndex,
         frame: &[u8],

@@ -8,32 +8,42 @@
 
 use std::collections::VecDeque;
 
+use crate::offload::Offload;
+
 const MAX_PACKETS: usize = 16;
 const MAX_BYTES: usize = 16 * 1024;
 
 /// See the module's introduction.
 #[derive(Default)]
 pub(super) struct Doubtful {
-    frames: VecDeque<Vec<u8>>,
+    frames: VecDeque<Kept>,
     bytes: usize,
+}
+
+/// A frame that left.
+pub(super) struct Kept {
+    pub(super) frame: Vec<u8>,
+    pub(super) offload: Offload,
+    /// As how many packets it was counted, and how many bytes of these.
+    pub(super) counted: (u64, u64),
 }
 
 impl Doubtful {
     /// Keeps a copy of a frame that leaves.
-    pub(super) fn keep(&mut self, frame: &[u8]) {
+    pub(super) fn keep(&mut self, frame: &[u8], offload: Offload, counted: (u64, u64)) {
         if frame.len() > MAX_BYTES {
             return;
         }
         self.bytes += frame.len();
-        self.frames.push_back(frame.to_vec());
+        self.frames.push_back(Kept { frame: frame.to_vec(), offload, counted });
         while self.frames.len() > MAX_PACKETS || self.bytes > MAX_BYTES {
             let oldest = self.frames.pop_front();
-            self.bytes -= oldest.map_or(0, |frame| frame.len());
+            self.bytes -= oldest.map_or(0, |kept| kept.frame.len());
         }
     }
 
     /// The path is no longer doubted, or was given up: returns what was kept.
-    pub(super) fn take(&mut self) -> VecDeque<Vec<u8>> {
+    pub(super) fn take(&mut self) -> VecDeque<Kept> {
         self.bytes = 0;
         std::mem::take(&mut self.frames)
     }
@@ -51,9 +61,9 @@ mod tests {
     fn the_newest_frames_are_kept() {
         let mut doubtful = Doubtful::default();
         for number in 0..40_u8 {
-            doubtful.keep(&[number; 1500]);
+            doubtful.keep(&[number; 1500], Offload::default(), (1, 1486));
         }
-        let kept: Vec<u8> = doubtful.take().iter().map(|frame| frame[0]).collect();
+        let kept: Vec<u8> = doubtful.take().iter().map(|kept| kept.frame[0]).collect();
         assert_eq!(kept, (30..40).collect::<Vec<_>>());
         assert!(doubtful.is_empty());
     }

@@ -41,6 +41,7 @@ impl Node {
         let Some(mut sealing) = wireguard.tunnel.sealing(Content::Data, now) else {
             return account.count_many(at, DropReason::NoSession, count(packets.remaining()));
         };
+        let before = (peer.sent.packets, peer.sent.bytes);
         let (mut datagrams, mut bytes) = (0, 0);
         while packets.remaining() > 0 {
             let len = packets.next_len();
@@ -61,7 +62,8 @@ impl Node {
         }
         peer.sent.datagrams += datagrams;
         if wireguard.paths.is_doubted() {
-            wireguard.doubtful.keep(frame);
+            let counted = (peer.sent.packets - before.0, peer.sent.bytes - before.1);
+            wireguard.doubtful.keep(frame, offload, counted);
         } else if !wireguard.doubtful.is_empty() {
             wireguard.doubtful.take();
         }

@@ -10,7 +10,7 @@
 use std::time::{Duration, Instant};
 
 use super::Node;
-use super::doubtful::Doubtful;
+use super::doubtful::{Doubtful, Kept};
 use super::metered::{Sessions, repair_time};
 use super::peer::{Keying, Peer};
 use crate::config::PeerConfig;
@@ -311,8 +311,14 @@ impl Node {
             self.readmit(at, entry, now);
         }
         let Keying::Wireguard(wireguard) = &mut self.peers[at].keying else { return };
-        for frame in wireguard.doubtful.take() {
-            self.admit(at, frame, None, now);
+        for Kept { frame, offload, counted } in wireguard.doubtful.take() {
+            // What is sent again is counted once.
+            let sent = &mut self.peers[at].sent;
+            sent.packets = sent.packets.saturating_sub(counted.0);
+            sent.bytes = sent.bytes.saturating_sub(counted.1);
+            if let Err(reason) = self.admit_each(at, &frame, offload, now) {
+                self.account.count_many(at, reason, counted.0);
+            }
         }
         self.flush(at, now);
     }

@@ -43,6 +43,14 @@ pub enum Reason {
 }
 
 impl Evidence {
+    /// Whom it is about.
+    #[must_use]
+    pub const fn to(&self) -> LinkAddr {
+        match self {
+            Self::Unreachable { to, .. } | Self::TooBig { to, .. } => *to,
+        }
+    }
+
     /// What a failed system call says.
     pub(super) fn of_call(to: LinkAddr, error: &io::Error) -> Self {
         Self::of_number(to, error.raw_os_error().unwrap_or_default(), None)

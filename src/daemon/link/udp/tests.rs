@@ -124,7 +124,8 @@ async fn what_cannot_go_says_why() {
     let to = address(&local());
     let too_long = vec![0; LONGEST + 1];
     assert_eq!(link.send_row(to, &too_long, None), Err(Refusal::TooLarge));
-    assert!(matches!(link.poll_evidence(), Some(Evidence::TooBig { to: other, .. }) if other == to));
+    let told = link.poll_evidence();
+    assert!(matches!(told, Some(Evidence::TooBig { to: other, .. }) if other == to), "{told:?} of {to}");
     assert_eq!(link.poll_evidence(), None);
     assert_eq!(link.send_row(LinkAddr::radio(7), b"x", None), Err(Refusal::Unreachable));
     // A socket for IPv4 alone reaches no IPv6 address.
