@@ -11,7 +11,7 @@
 //! `roster` changes the peers while all this runs; `ping` pings them, and `quality` is what is measured of them.
 //!
 //! Invariants: every packet comes out, waits in a bounded place, or is counted in a [`DropReason`]; a peer's timer in
-//! `timers` is that of its state.
+//! `timers` is that of its state, but for the one peer that is `unsettled`.
 
 mod controls;
 mod device;
@@ -134,6 +134,8 @@ pub struct Node {
     timers: BTreeSet<(Instant, PeerIndex, &'static str)>,
     /// Addresses that a link has no key for.
     keyless: BTreeSet<(LinkId, LinkAddr)>,
+    /// A peer that packets were sealed for since it was last settled, and when.
+    unsettled: Option<(PeerIndex, Instant)>,
     next_token: u64,
     /// Pings whose answers are awaited.
     pings: BTreeMap<u64, Ping>,
@@ -195,6 +197,7 @@ impl Node {
             account: Account::default(),
             timers: BTreeSet::new(),
             keyless: BTreeSet::new(),
+            unsettled: None,
             next_token: 0,
             pings: BTreeMap::new(),
             next_ping: 0,
@@ -221,6 +224,7 @@ impl Node {
 
     /// Does what is due.
     pub fn handle_timeout(&mut self, now: Instant) {
+        self.settle_sealed();
         while let Some(&(due, at, _)) = self.timers.first() {
             if due > now {
                 break;
@@ -337,7 +341,8 @@ impl Node {
     pub fn poll_timeout(&self, now: Instant) -> Option<(Instant, &'static str)> {
         let peer = self.timers.first().map(|(due, _, why)| (*due, *why));
         let links = self.links.values().filter_map(|state| state.deadline(now));
-        links.chain(peer).chain(self.ping_deadline()).min()
+        let unsettled = self.unsettled.map(|(_, since)| (since, "packets sealed"));
+        links.chain(peer).chain(self.ping_deadline()).chain(unsettled).min()
     }
 
     /// Returns the state of everything, for status displays.

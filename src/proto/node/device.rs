@@ -80,9 +80,11 @@ impl Node {
             return Err(DropReason::Noise);
         }
         let frame = &frame[..ETHERNET_HEADER + packet.bytes.len()];
-        if !self.device_free(at, frame, offload, now) {
-            self.admit_each(at, frame, offload, now)?;
+        if self.device_free(at, frame, offload, now) {
+            self.settle_later(at, now);
+            return Ok(());
         }
+        self.admit_each(at, frame, offload, now)?;
         self.settle(at, now);
         Ok(())
     }

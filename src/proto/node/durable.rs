@@ -97,6 +97,7 @@ impl Node {
     /// Returns what must be on disk before the next [`Self::poll_transmit`] may be called: the whole text of the state
     /// file, which replaces the old one.
     pub fn poll_store(&mut self) -> Option<Vec<u8>> {
+        self.settle_sealed();
         for (_, Peer { public_key, keying, .. }) in self.peers.iter_mut() {
             let Keying::Symmetric(symmetric) = keying else { continue };
             if let Some(at_least) = symmetric.wants_counters() {

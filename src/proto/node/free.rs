@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::Node;
 use super::peer::Keying;
 use super::wireguard::packet_of;
-use crate::aead::TAG_LEN;
+use crate::aead::{Row, TAG_LEN};
 use crate::event::DropReason;
 use crate::link::{LinkAddr, LinkId};
 use crate::offload::{Offload, Segmenter};
@@ -44,21 +44,27 @@ impl Node {
         let before = (peer.sent.packets, peer.sent.bytes);
         let (mut datagrams, mut bytes) = (0, 0);
         while packets.remaining() > 0 {
-            let len = packets.next_len();
-            let body = padded(len, *mtu);
-            let row = outbox.row(link, to, DATA_HEADER + body + TAG_LEN, segments);
-            let (Some(row), Some(counter)) = (row, sealing.counter()) else {
+            // All have the length of the first, but for the last, which may be shorter.
+            let segment = DATA_HEADER + padded(packets.next_len(), *mtu) + TAG_LEN;
+            let row = outbox.rows(link, to, segment, segments);
+            let row = row.map(|(row, room)| (row, packets.remaining().min(room)));
+            let first = row.as_ref().and_then(|(_, many)| sealing.counters(count(*many)));
+            let (Some((row, many)), Some(first)) = (row, first) else {
                 account.count_many(at, DropReason::QueueOverflow, count(packets.remaining()));
                 break;
             };
-            let out = begin(row, &sealing, counter, body);
-            packets.write(&mut out[..len]);
-            let (body, tag) = out.split_at_mut(body);
-            tag.copy_from_slice(&aead.seal(sealing.key, counter, &[], body));
-            datagrams += 1;
-            bytes += DATA_HEADER + body.len() + TAG_LEN;
-            peer.sent.packets += 1;
-            peer.sent.bytes += count(len);
+            let start = row.len();
+            for counter in (first..).take(many) {
+                let len = packets.next_len();
+                let out = begin(row, &sealing, counter, padded(len, *mtu));
+                packets.write(&mut out[..len]);
+                peer.sent.packets += 1;
+                peer.sent.bytes += count(len);
+            }
+            bytes += row.len() - start;
+            datagrams += count(many);
+            let row = Row { bytes: &mut row[start..], segment, head: DATA_HEADER };
+            aead.seal_all(sealing.key, first, row);
         }
         peer.sent.datagrams += datagrams;
         if wireguard.paths.is_doubted() {

@@ -187,6 +187,21 @@ impl Node {
         self.arm(at, now);
     }
 
+    /// Packets were sealed for a peer: it is settled once for all that come in a row, before anything leaves.
+    pub(super) fn settle_later(&mut self, at: PeerIndex, now: Instant) {
+        if self.unsettled.is_some_and(|(before, _)| before != at) {
+            self.settle_sealed();
+        }
+        self.unsettled.get_or_insert((at, now));
+    }
+
+    /// Settles the peer that packets were sealed for.
+    pub(super) fn settle_sealed(&mut self) {
+        if let Some((at, now)) = self.unsettled.take() {
+            self.settle(at, now);
+        }
+    }
+
     fn poll_action(&mut self, at: PeerIndex) -> Option<Action> {
         match &mut self.peers[at].keying {
             Keying::Pki(pki) => pki.poll_action(),
@@ -227,6 +242,7 @@ impl Node {
 
     /// Returns the next datagram for a link that has room.
     pub fn poll_transmit(&mut self, now: Instant) -> Option<Transmit> {
+        self.settle_sealed();
         if let Some(row) = self.outbox.poll() {
             return Some(row);
         }

@@ -13,8 +13,8 @@ use crate::link::{Class, LinkAddr, LinkId, Transmit};
 
 /// Rows that may wait. The shell takes them after each input, so that there are more only if it does not.
 const MAX_ROWS: usize = 64;
-/// Bytes of a row: what one call to UDP takes, less headers.
-const MAX_ROW: usize = 65_000;
+/// Bytes of a row: what one call to UDP takes, over IPv4.
+const MAX_ROW: usize = 65_507;
 /// Buffers that are kept for use again.
 const MAX_SPARE: usize = 8;
 
@@ -35,6 +35,18 @@ impl Outbox {
         len: usize,
         segments: u16,
     ) -> Option<&mut Vec<u8>> {
+        self.rows(link, to, len, segments).map(|(row, _)| row)
+    }
+
+    /// The same for several datagrams of `len` bytes, the last of which may be shorter: returns as well how many may be added,
+    /// at least one.
+    pub(super) fn rows(
+        &mut self,
+        link: LinkId,
+        to: LinkAddr,
+        len: usize,
+        segments: u16,
+    ) -> Option<(&mut Vec<u8>, usize)> {
         let open = self
             .rows
             .back()
@@ -55,7 +67,9 @@ impl Outbox {
                 token: 0,
             });
         }
-        self.rows.back_mut().map(|row| &mut row.payload)
+        let row = self.rows.back_mut()?;
+        let room = room(row, len, segments);
+        Some((&mut row.payload, room))
     }
 
     /// Returns the next row.
@@ -80,6 +94,14 @@ impl Outbox {
         self.rows.retain(|row| row.link != link);
         before - self.rows.len()
     }
+}
+
+/// How many datagrams of `len` bytes may follow those in the row, of which one may.
+fn room(row: &Transmit, len: usize, segments: u16) -> usize {
+    // What is shorter than those before it ends the row, and what is too long for a row goes alone.
+    let Some(segment) = row.segment.map(usize::from).filter(|segment| *segment == len) else { return 1 };
+    let by_number = usize::from(segments).saturating_sub(row.payload.len() / segment);
+    by_number.min(MAX_ROW.saturating_sub(row.payload.len()) / segment).max(1)
 }
 
 /// Whether a datagram of `len` bytes may follow those in the row.
@@ -124,6 +146,22 @@ mod tests {
             put(&mut outbox, place, 8, 2);
         }
         assert_eq!(rows(&mut outbox), [(16, Some(8)), (8, None), (16, Some(8)), (8, None)]);
+    }
+
+    #[test]
+    fn as_many_datagrams_fit_as_it_says() {
+        for (len, segments) in [(100, 64), (1452, 64), (1452, 1), (40, 3), (65_000, 64)] {
+            let mut outbox = Outbox::default();
+            let (_, room) = outbox.rows(LinkId(0), to(0), len, segments).unwrap();
+            (0..room).for_each(|_| put(&mut outbox, 0, len, segments));
+            assert_eq!(outbox.rows.len(), 1, "{len}");
+            put(&mut outbox, 0, len, segments);
+            assert_eq!(outbox.rows.len(), 2, "{len}");
+            let mut outbox = Outbox::default();
+            put(&mut outbox, 0, len, segments);
+            let (_, room) = outbox.rows(LinkId(0), to(0), len - 1, segments).unwrap();
+            assert!(room == 1 || outbox.rows.len() == 2, "a shorter one is the last");
+        }
     }
 
     #[test]

@@ -55,6 +55,7 @@ impl Node {
     /// Its session, if it had one, ends with [`Event::PeerDown`], its outstanding pings with [`Event::PingLost`].
     pub fn remove_peer(&mut self, key: &PublicKey, _now: Instant) -> bool {
         let Some(at) = self.peers.find(key) else { return false };
+        self.settle_sealed();
         self.lose_pings(at);
         self.set_endpoints(at, &[]);
         self.set_allowed_ips(at, &[]);

@@ -5,7 +5,7 @@ use std::time::Instant;
 use super::Node;
 use super::controls::content_of;
 use super::peer::Keying;
-use crate::aead::TAG_LEN;
+use crate::aead::{Row, TAG_LEN};
 use crate::event::{DropReason, Event};
 use crate::link::{LinkAddr, LinkId};
 use crate::path::Heard;
@@ -14,6 +14,9 @@ use crate::wg::gate::{Refused, Verdict};
 use crate::wg::message::{CookieReply, DATA_HEADER, Init, KEEPALIVE_LEN, Message, Response};
 use crate::wg::noise::identify;
 use crate::wg::tunnel::{Framing, HandshakeError, NotOpened};
+
+/// Data messages that are opened together, at most: what the kernel joins.
+const RUN: usize = 64;
 
 /// A way that something came.
 pub(super) type Path = (LinkId, LinkAddr);
@@ -35,9 +38,17 @@ impl Node {
             }
             return;
         }
+        let segment = segment.max(1);
         let mut touched: Option<PeerIndex> = None;
-        for datagram in bytes.chunks_mut(segment.max(1)) {
-            let at = self.stock((link, from), datagram, now);
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let (run, index) = first_run(rest, segment);
+            let (run, after) = std::mem::take(&mut rest).split_at_mut(run);
+            rest = after;
+            let at = match index {
+                Some(index) => self.stock_data((link, from), index, (run, segment), now),
+                None => self.stock((link, from), run, now),
+            };
             // What a row changes is carried out once for all of it.
             if let Some(before) = touched.filter(|_| touched != at) {
                 self.settle(before, now);
@@ -49,17 +60,13 @@ impl Node {
         }
     }
 
-    /// Takes a datagram; returns whose it was, if it was somebody's.
-    fn stock(&mut self, path: Path, datagram: &mut [u8], now: Instant) -> Option<PeerIndex> {
-        let (at, handled) = if datagram.first() == Some(&4) && datagram.len() >= KEEPALIVE_LEN {
-            self.stock_data(path, datagram, now)
-        } else {
-            match Message::parse(datagram) {
-                Ok(Message::Init(init)) => self.stock_init(path, datagram, &init, now),
-                Ok(Message::Response(response)) => self.stock_response(path, datagram, &response, now),
-                Ok(Message::CookieReply(reply)) => self.stock_cookie(&reply, now),
-                Ok(Message::Data(_)) | Err(_) => (None, Err(DropReason::MalformedDatagram)),
-            }
+    /// Takes a datagram that bears no data; returns whose it was, if it was somebody's.
+    fn stock(&mut self, path: Path, datagram: &[u8], now: Instant) -> Option<PeerIndex> {
+        let (at, handled) = match Message::parse(datagram) {
+            Ok(Message::Init(init)) => self.stock_init(path, datagram, &init, now),
+            Ok(Message::Response(response)) => self.stock_response(path, datagram, &response, now),
+            Ok(Message::CookieReply(reply)) => self.stock_cookie(&reply, now),
+            Ok(Message::Data(_)) | Err(_) => (None, Err(DropReason::MalformedDatagram)),
         };
         if let Some(at) = at {
             self.peers[at].received.datagrams += 1;
@@ -72,41 +79,70 @@ impl Node {
         at
     }
 
+    /// Takes data messages of one session, [`RUN`] at most; returns whose they were, if they were somebody's.
     fn stock_data(
         &mut self,
         path: Path,
-        datagram: &mut [u8],
+        index: u32,
+        (run, segment): (&mut [u8], usize),
         now: Instant,
-    ) -> (Option<PeerIndex>, Result<(), DropReason>) {
-        let Some((header, body)) = datagram.split_first_chunk_mut::<DATA_HEADER>() else {
-            return (None, Err(DropReason::MalformedDatagram));
+    ) -> Option<PeerIndex> {
+        let mut outcomes = [Ok(()); RUN];
+        let outcomes = &mut outcomes[..run.len().div_ceil(segment)];
+        let Some(at) = self.indices.owner(index) else {
+            outcomes.iter().for_each(|_| self.account.count_nobodys(DropReason::NoSession));
+            return None;
         };
-        let [4, 0, 0, 0, r0, r1, r2, r3, counter @ ..] = *header else {
-            return (None, Err(DropReason::MalformedDatagram));
-        };
-        let (index, counter) = (u32::from_le_bytes([r0, r1, r2, r3]), u64::from_le_bytes(counter));
-        let Some(at) = self.indices.owner(index) else { return (None, Err(DropReason::NoSession)) };
-        (Some(at), self.stock_body(at, path, (index, counter), body, now))
+        self.peers[at].received.datagrams += u64::try_from(outcomes.len()).unwrap_or(0);
+        let mut counters = [0; RUN];
+        self.open_run(at, index, (run, segment), &mut counters, outcomes, now);
+        let inside = self.comes_from_inside(path);
+        for ((message, counter), outcome) in run.chunks(segment).zip(counters).zip(outcomes) {
+            let plaintext = &message[DATA_HEADER..message.len() - TAG_LEN];
+            let handled = outcome
+                .and_then(|()| self.note_authentic(at, (path, inside), (index, counter), plaintext, now))
+                .and_then(|()| self.opened(at, path, plaintext, now));
+            if let Err(reason) = handled {
+                self.account.count(at, reason);
+            }
+        }
+        Some(at)
     }
 
-    fn stock_body(
-        &mut self,
+    /// Opens data messages of one session in place; says what their counters are, and why one is not to be looked at.
+    fn open_run(
+        &self,
         at: PeerIndex,
-        path: Path,
-        (index, counter): (u32, u64),
-        body: &mut [u8],
+        index: u32,
+        (run, segment): (&mut [u8], usize),
+        counters: &mut [u64; RUN],
+        outcomes: &mut [Result<(), DropReason>],
         now: Instant,
-    ) -> Result<(), DropReason> {
-        let Self { peers, aead, .. } = self;
-        let Keying::Wireguard(wireguard) = &mut peers[at].keying else { return Err(DropReason::NoSession) };
-        let opening = wireguard.tunnel.opening(index, now).ok_or(DropReason::NoSession)?;
-        if !opening.allows(counter) {
-            return Err(DropReason::Replayed);
+    ) {
+        let opening = match &self.peers[at].keying {
+            Keying::Wireguard(wireguard) => wireguard.tunnel.opening(index, now),
+            Keying::Pki(_) | Keying::Symmetric(_) => None,
+        };
+        let Some(opening) = opening else { return outcomes.fill(Err(DropReason::NoSession)) };
+        let mut authentic = [false; RUN];
+        for ((message, counter), outcome) in run.chunks(segment).zip(&mut *counters).zip(&mut *outcomes) {
+            *counter = counter_of(message);
+            if !opening.allows(*counter) {
+                *outcome = Err(DropReason::Replayed);
+            }
         }
-        let (plaintext, tag) = body.split_last_chunk_mut::<TAG_LEN>().ok_or(DropReason::MalformedDatagram)?;
-        aead.open(opening.key, counter, &[], plaintext, tag).map_err(|_| DropReason::Unauthentic)?;
-        self.note_opened(at, path, (index, counter), plaintext, now)?;
-        self.opened(at, path, plaintext, now)
+        let row = Row { bytes: run, segment, head: DATA_HEADER };
+        if outcomes.iter().all(Result::is_ok) {
+            self.aead.open_all(opening.key, counters, row, &mut authentic);
+        } else {
+            // What was seen before is not worth its opening.
+            for (at, (text, tag)) in row.messages().enumerate().filter(|(at, _)| outcomes[*at].is_ok()) {
+                authentic[at] = self.aead.open(opening.key, counters[at], &[], text, tag).is_ok();
+            }
+        }
+        for (outcome, authentic) in outcomes.iter_mut().zip(authentic) {
+            *outcome = outcome.and(if authentic { Ok(()) } else { Err(DropReason::Unauthentic) });
+        }
     }
 
     /// Takes note that something authenticated under a session, if it is not a repetition.
@@ -114,6 +150,24 @@ impl Node {
         &mut self,
         at: PeerIndex,
         path: Path,
+        (index, counter): (u32, u64),
+        plaintext: &[u8],
+        now: Instant,
+    ) -> Result<(), DropReason> {
+        let inside = self.comes_from_inside(path);
+        self.note_authentic(at, (path, inside), (index, counter), plaintext, now)
+    }
+
+    /// What came out of the tunnel itself says nothing of a way to the peer.
+    fn comes_from_inside(&self, path: Path) -> bool {
+        path.1.as_udp().is_some_and(|address| self.leads_inside(address.ip()))
+    }
+
+    /// [`Self::note_opened`], where it is known whether it came from inside.
+    fn note_authentic(
+        &mut self,
+        at: PeerIndex,
+        (path, inside): (Path, bool),
         (index, counter): (u32, u64),
         plaintext: &[u8],
         now: Instant,
@@ -131,11 +185,7 @@ impl Node {
             _ => Heard::Late,
         };
         peer.last_seen = Some(now);
-        // What came out of the tunnel itself says nothing of a way to the peer.
-        let inside = path.1.as_udp().is_some_and(|address| self.leads_inside(address.ip()));
-        if let Keying::Wireguard(wireguard) = &mut self.peers[at].keying
-            && !inside
-        {
+        if !inside {
             wireguard.paths.heard(path.0, path.1, proof, now);
         }
         Ok(())
@@ -258,6 +308,31 @@ impl Node {
             }
         }
     }
+}
+
+/// Returns the length of the data messages of one session that a row begins with, and the index of that; or of the first
+/// datagram, if it is none.
+fn first_run(row: &[u8], segment: usize) -> (usize, Option<u32>) {
+    let mut datagrams = row.chunks(segment);
+    let index = datagrams.next().and_then(index_of);
+    let first = segment.min(row.len());
+    if index.is_none() {
+        return (first, None);
+    }
+    let more = datagrams.take(RUN - 1).take_while(|next| index_of(next) == index);
+    (more.fold(first, |len, next| len + next.len()), index)
+}
+
+/// The session that a datagram names, if it may be a data message.
+fn index_of(datagram: &[u8]) -> Option<u32> {
+    let [4, 0, 0, 0, i0, i1, i2, i3, ..] = *datagram else { return None };
+    (datagram.len() >= KEEPALIVE_LEN).then_some(u32::from_le_bytes([i0, i1, i2, i3]))
+}
+
+/// The counter of a data message.
+fn counter_of(message: &[u8]) -> u64 {
+    let counter = message.get(DATA_HEADER - 8..DATA_HEADER).and_then(<[u8]>::first_chunk);
+    u64::from_le_bytes(*counter.expect("a data message has a header"))
 }
 
 /// How it counts that the gate did not let something pass.
