@@ -51,8 +51,9 @@ use crate::status::{self, Identity};
 use crate::systemd::Supervisor;
 use crate::{catalog, files, tap};
 
-/// How many packets one source may bring, or the core may emit, before the others get their turn.
-const BATCH: usize = 32;
+/// How many packets one source may bring, or the core may emit, before the others get their turn: as many as the kernel
+/// sends in one call.
+const BATCH: usize = 64;
 /// How many bytes of frames make a turn.
 const TURN: usize = 128 * 1024;
 

@@ -162,16 +162,21 @@ impl Tap {
         self.device.readable().await.map(drop)
     }
 
-    /// Returns the next frame and what is left to be done to it, or `None` if there is no frame for the moment.
+    /// Returns the next frame and what is left to be done to it, or `None` if there is no frame for the moment. It asks the
+    /// kernel whether or not [`Tap::readable`] has said anything: what the kernel was just given it may have answered already.
     ///
     /// # Errors
     /// If the interface is gone.
     pub fn read(&mut self) -> io::Result<Option<(&[u8], Offload)>> {
         let (len, offload) = loop {
-            let buffer = &mut self.buffer;
-            let len = match self.device.try_io(Interest::READABLE, |device| device.recv(buffer)) {
+            let len = match self.device.get_ref().recv(&mut self.buffer) {
                 Ok(len) => len,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    // So that `readable` waits.
+                    let empty = |_: &watched::Device| Err::<(), _>(io::ErrorKind::WouldBlock.into());
+                    _ = self.device.try_io(Interest::READABLE, empty);
+                    return Ok(None);
+                }
                 Err(error) => return Err(error),
             };
             let header = self.buffer.first_chunk().copied().filter(|_| len >= vnet::LEN);

@@ -10,6 +10,7 @@ use std::time::Instant;
 
 use anyhow::{Context as _, bail};
 use meshnet_proto::link::{Class, LinkCaps, LinkEvent, LinkId, Refusal, Transmit};
+use meshnet_proto::offload::SegmentKind;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, watch};
 use tracing::{debug, trace};
@@ -229,14 +230,24 @@ impl Instance {
         for row in udp.rows() {
             self.node.handle_datagrams(id, row.from, row.bytes, row.segment, now);
             while let Some(frame) = self.node.poll_device() {
+                let is_burst = matches!(frame.offload.segments, Some(row) if row.kind == SegmentKind::Udp);
                 if let Err(error) = self.tap.write(frame.bytes, frame.offload)
                     && self.tap_is_up
                 {
                     debug!(%error, "the kernel did not take a frame");
                 }
+                // A socket holds some 250 small datagrams. Where processors are few, whoever is to read them would not run before
+                // we sleep, and what comes faster than it goes would be lost there.
+                if is_burst {
+                    std::thread::yield_now();
+                }
             }
         }
         self.note_evidence(id, now);
+        // The kernel answers what it was given while it takes it: acknowledgements, echoes.
+        if rows > 0 && self.blocked.is_none() {
+            self.handle_frames()?;
+        }
         Ok(())
     }
 

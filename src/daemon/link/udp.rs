@@ -14,10 +14,11 @@
 mod errors;
 mod open;
 mod sources;
+mod watched;
 
 use std::collections::VecDeque;
 use std::io::{self, IoSliceMut};
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::os::fd::AsFd as _;
 use std::slice::ChunksMut;
 
@@ -25,12 +26,12 @@ use meshnet_proto::link::{AddrKind, Airtime, LinkAddr, LinkCaps, Refusal, Transm
 use nix::libc;
 use quinn_udp::{RecvMeta, UdpSockRef, UdpSocketState};
 use tokio::io::Interest;
-use tokio::net::UdpSocket;
 use tracing::debug;
 
 pub use self::errors::{Evidence, Reason};
 pub use self::open::{Opened, open};
 use self::sources::Sources;
+use self::watched::Watched;
 
 /// Messages that one system call may bring. Each may be a row of up to 64 datagrams, so that more would only cool the caches.
 const BATCH: usize = 16;
@@ -44,7 +45,9 @@ const EVIDENCE: usize = 32;
 /// A UDP socket in the event loop.
 #[derive(Debug)]
 pub struct UdpLink {
-    socket: UdpSocket,
+    /// Watched for what comes and for errors alone: each datagram that leaves makes room, and news of room that nobody waits
+    /// for would wake us after everything that we send.
+    socket: Watched,
     state: UdpSocketState,
     /// The socket is IPv6's: it names IPv4 addresses in IPv6 clothes.
     is_v6: bool,
@@ -100,6 +103,7 @@ impl UdpLink {
     fn new(socket: UdpSocket) -> io::Result<Self> {
         let state = open::state(&socket)?;
         let is_v6 = socket.local_addr()?.is_ipv6();
+        let socket = Watched::new(socket, Interest::READABLE | Interest::ERROR)?;
         // Zeroed memory that nobody has touched is not there yet: small packets make a page of each buffer real.
         let buffers = std::array::from_fn(|_| vec![0; MESSAGE].into_boxed_slice());
         Ok(Self {
@@ -135,7 +139,7 @@ impl UdpLink {
     /// # Errors
     /// If the kernel does not say.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.socket.local_addr()
+        self.socket.socket().local_addr()
     }
 
     /// Returns what went through it.
@@ -149,15 +153,17 @@ impl UdpLink {
     /// # Errors
     /// If the runtime shuts down.
     pub async fn readable(&self) -> io::Result<()> {
-        self.socket.ready(Interest::READABLE | Interest::ERROR).await.map(drop)
+        self.socket.ready(Interest::READABLE | Interest::ERROR).await
     }
 
     /// Waits until the kernel may take datagrams again, after [`Refusal::QueueFull`].
     ///
     /// # Errors
-    /// If the runtime shuts down.
+    /// If the runtime shuts down, or the kernel gives no more descriptors.
     pub async fn writable(&self) -> io::Result<()> {
-        self.socket.writable().await
+        // Watched by another descriptor for as long as somebody waits, which is rare.
+        let copy = self.socket.socket().try_clone()?;
+        Watched::new(copy, Interest::WRITABLE)?.ready(Interest::WRITABLE).await
     }
 
     /// Takes what came, as much as one system call brings; returns how many [`UdpLink::rows`] that is, 0 if nothing waits.
@@ -166,15 +172,15 @@ impl UdpLink {
     /// If the socket is of no use any more.
     pub fn recv(&mut self) -> io::Result<usize> {
         for _ in 0..EVIDENCE {
-            let read = self.socket.try_io(Interest::ERROR, || errors::read(self.socket.as_fd()));
+            let read = self.socket.try_io(Interest::ERROR, |socket| errors::read(socket.as_fd()));
             let Ok(error) = read else { break };
             self.note(error);
         }
         self.received.clear();
         let mut metas = [RecvMeta::default(); BATCH];
         let mut slices = self.buffers.each_mut().map(|buffer| IoSliceMut::new(buffer));
-        let received = self.socket.try_io(Interest::READABLE, || {
-            self.state.recv(UdpSockRef::from(&self.socket), &mut slices, &mut metas)
+        let received = self.socket.try_io(Interest::READABLE, |socket| {
+            self.state.recv(UdpSockRef::from(socket), &mut slices, &mut metas)
         });
         let count = match received {
             Ok(count) => count,
@@ -187,6 +193,10 @@ impl UdpLink {
             Err(error) => return Err(error),
         };
         self.counters.receive_calls += 1;
+        if count < BATCH {
+            // No more waits. What comes from here on is news again, so that the kernel need not be asked once more.
+            self.socket.exhausted(Interest::READABLE);
+        }
         for meta in &metas[..count] {
             self.counters.received += meta.len.div_ceil(meta.stride.max(1)).max(1) as u64;
             self.counters.received_bytes += meta.len as u64;
@@ -306,21 +316,12 @@ impl UdpLink {
             segment_size: segment,
             src_ip: source,
         };
-        // Straight to the kernel: the runtime takes a new socket for one that is not ready until it has waited once.
-        let outcome = self.state.try_send(UdpSockRef::from(&self.socket), &transmit);
-        if let Err(error) = &outcome
-            && error.kind() == io::ErrorKind::WouldBlock
-        {
-            // So that `writable` waits.
-            let full = || Err::<(), _>(io::ErrorKind::WouldBlock.into());
-            _ = self.socket.try_io(Interest::WRITABLE, full);
-        }
-        outcome
+        self.state.try_send(UdpSockRef::from(self.socket.socket()), &transmit)
     }
 
     /// `quinn-udp` takes segmentation for unusable after any refusal of the arguments; we know better, and begin anew.
     fn renew(&mut self) {
-        if let Ok(state) = open::state(&self.socket) {
+        if let Ok(state) = open::state(self.socket.socket()) {
             self.state = state;
         }
     }
@@ -347,7 +348,7 @@ impl UdpLink {
         let mut any = false;
         // The queue is bounded by the socket's buffer; a flood of forged errors waits for the next turn.
         for _ in 0..EVIDENCE {
-            let Ok(error) = errors::read(self.socket.as_fd()) else { break };
+            let Ok(error) = errors::read(self.socket.socket().as_fd()) else { break };
             self.note(error);
             any = true;
         }

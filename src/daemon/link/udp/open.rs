@@ -1,7 +1,7 @@
 //! Opening the socket, while the process still may.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 
 use anyhow::Context as _;
 use nix::libc;
@@ -9,7 +9,6 @@ use nix::sys::socket::{setsockopt, sockopt};
 use quinn_udp::{UdpSockRef, UdpSocketState};
 use rustix::net::sockopt::{self as sockopt_net, Ipv4PathMtuDiscovery, Ipv6PathMtuDiscovery};
 use socket2::{Domain, Protocol, Socket, Type};
-use tokio::net::UdpSocket;
 use tracing::{debug, info};
 
 use super::UdpLink;
@@ -21,7 +20,7 @@ const KERNEL_BUFFER: usize = 7 << 20;
 /// A socket that was opened, before there is a runtime.
 #[derive(Debug)]
 pub struct Opened {
-    socket: std::net::UdpSocket,
+    socket: UdpSocket,
 }
 
 impl Opened {
@@ -38,7 +37,7 @@ impl Opened {
     /// # Errors
     /// If the runtime cannot watch it, or the kernel lacks what the link needs.
     pub fn into_async(self) -> io::Result<UdpLink> {
-        UdpLink::new(UdpSocket::from_std(self.socket)?)
+        UdpLink::new(self.socket)
     }
 }
 
@@ -78,7 +77,7 @@ fn error_hint(spec: &UdpSpec) -> Option<String> {
     }
 }
 
-fn bind(spec: &UdpSpec, ip: IpAddr) -> io::Result<std::net::UdpSocket> {
+fn bind(spec: &UdpSpec, ip: IpAddr) -> io::Result<UdpSocket> {
     let address = SocketAddr::new(ip, spec.port);
     let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
     socket.set_nonblocking(true)?;
