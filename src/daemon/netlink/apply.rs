@@ -41,6 +41,12 @@ pub(super) async fn apply(handle: &Handle, index: u32, settings: &Settings) -> a
     }
     let change = handle.link().set(change.build());
     change.execute().await.context("cannot set the interface's MTU and MAC address")?;
+    if settings.ways != Ways::Radios {
+        let size = LinkAttribute::GsoMaxSize(gso_max_size(settings.mtu));
+        if !present::has(&link, &size) {
+            bound_rows(handle, index, size).await;
+        }
+    }
     if speaks_ipv6(settings.mtu) {
         quieten_ipv6(handle, index).await;
     }
@@ -62,6 +68,32 @@ pub(super) async fn apply(handle: &Handle, index: u32, settings: &Settings) -> a
         request.execute().await.with_context(|| format!("cannot add the route to {prefix}"))?;
     }
     present::remove_stale_routes(handle, index, settings).await
+}
+
+/// How long a row of TCP segments may be that the kernel hands over at once, in bytes: what becomes datagrams that one call to
+/// UDP takes. A few segments more would cost a call of their own, and the receiver as well.
+fn gso_max_size(mtu: u16) -> u32 {
+    /// Bytes, and datagrams, that one call takes.
+    const CALL: (u32, u32) = (65_507, 64);
+    /// What sealing adds to a packet.
+    const SEALED: u32 = 32;
+    /// Headers of a segment: IPv4's, TCP's with time stamps.
+    const HEADERS: u32 = 20 + 32;
+    /// What the kernel takes off for headers, whatever there are (`MAX_TCP_HEADER` and one).
+    const RESERVED: u32 = 321;
+    /// What an interface takes that asks for nothing special.
+    const MOST: u32 = 65_536;
+    let mtu = u32::from(mtu);
+    let datagrams = (CALL.0 / (mtu + SEALED)).clamp(1, CALL.1);
+    (datagrams * mtu.saturating_sub(HEADERS) + RESERVED).min(MOST)
+}
+
+/// Bounds the rows that the kernel hands over. One that does not let itself be told only costs us more calls.
+async fn bound_rows(handle: &Handle, index: u32, size: LinkAttribute) {
+    let link = LinkUnspec::new_with_index(index).append_extra_attribute(size);
+    if let Err(error) = handle.link().set(link.build()).execute().await {
+        debug!(%error, "the kernel hands over rows of segments as long as it likes");
+    }
 }
 
 /// Keeps the kernel from giving the interface a link-local address, and with it from router solicitations and multicast
@@ -146,4 +178,20 @@ fn tuned(mut route: RouteMessage, mtu: Option<u16>) -> RouteMessage {
     metrics.extend(mtu.map(|mtu| RouteMetric::Mtu(mtu.into())));
     route.attributes.push(RouteAttribute::Metrics(metrics));
     route
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_of_segments_is_no_longer_than_one_call_takes() {
+        for mtu in [68, 180, 576, 1280, 1420, 1500, 9000, 65_535] {
+            let payload = gso_max_size(mtu) - 321;
+            // The shortest headers make the most segments of the least payload.
+            let segments = payload.div_ceil(u32::from(mtu) - 52).max(1);
+            assert!(segments <= 64 && segments * (u32::from(mtu) + 32) <= 65_507 || segments == 1, "{mtu}");
+        }
+        assert_eq!((gso_max_size(1420) - 321) / (1420 - 52), 45);
+    }
 }
