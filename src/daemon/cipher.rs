@@ -1,15 +1,43 @@
-//! The fastest ChaCha20-Poly1305 for links where air is free: `ring`'s, behind the core's seam.
+//! The fastest ChaCha20-Poly1305 for links where air is free: `ring`'s, behind the core's seam, on one thread or several
+//! ([`Pool`]).
 //!
 //! The expanded key lives for one call, as [`meshnet_proto::aead`] wants it: setting it up is a copy of 32 bytes, next to
 //! nothing even for the smallest packet (`cargo bench -p meshnetd --bench cipher`). `ring` does not wipe that copy, which stays on
 //! the stack until the next call overwrites it.
 
+mod pool;
+
+use std::num::NonZeroUsize;
+use std::thread::available_parallelism;
+
 use meshnet_proto::aead::{Aead, KEY_LEN, TAG_LEN, Unauthentic, nonce};
 use ring::aead::{Aad, CHACHA20_POLY1305, LessSafeKey, Nonce, Tag, UnboundKey};
+use tracing::{debug, warn};
+
+pub use self::pool::{Pool, threads_for};
 
 /// `ring`'s ChaCha20-Poly1305, which chooses its code by the processor that it runs on.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Ring;
+
+/// Returns what seals and opens in this process, on so many threads, or as many as suit the machine. It is made once, after
+/// the process gave up its capabilities.
+#[must_use]
+pub fn fitting(threads: Option<NonZeroUsize>) -> &'static dyn Aead {
+    let processors = available_parallelism().map_or(1, NonZeroUsize::get);
+    let threads = threads.or(NonZeroUsize::new(threads_for(processors)));
+    let Some(threads) = threads.filter(|threads| threads.get() > 1) else { return &Ring };
+    match Pool::start(threads) {
+        Ok(pool) => {
+            debug!(threads, "long rows of packets are sealed on several processors");
+            Box::leak(Box::new(pool))
+        }
+        Err(error) => {
+            warn!(%error, "no threads to seal on: one does all of it");
+            &Ring
+        }
+    }
+}
 
 fn expand(key: &[u8; KEY_LEN]) -> LessSafeKey {
     LessSafeKey::new(UnboundKey::new(&CHACHA20_POLY1305, key).expect("the length is that of the algorithm"))

@@ -16,7 +16,7 @@ mod section;
 mod syntax;
 pub(crate) mod value;
 
-use std::num::NonZeroU16;
+use std::num::{NonZeroU16, NonZeroUsize};
 use std::path::PathBuf;
 
 use ipnet::IpNet;
@@ -59,6 +59,8 @@ pub struct Config {
     pub mtu: u16,
     /// After how many messages a session is renewed.
     pub rekey_after_messages: u64,
+    /// On how many threads packets are sealed; `None`: as suits the machine.
+    pub sealing_threads: Option<NonZeroUsize>,
     /// The interface's name.
     pub tap_name: String,
     /// Whom to become after setup: a name or a number.

@@ -40,7 +40,7 @@ use self::links::Links;
 use self::names::Names;
 use self::store::Store;
 use self::timer::Timer;
-use crate::cipher::Ring;
+use crate::cipher;
 use crate::config::{Config, Source};
 use crate::control::{Change, Control, Handle};
 use crate::link::{FromLink, udp};
@@ -189,7 +189,12 @@ impl Instance {
         };
         let mut node = Node::new(&core, random()?, unix_time, started)?;
         let store = Store::open(state_path, &mut node)?;
-        node.set_aead(&Ring);
+        // A radio's packets are few: for them no threads are started.
+        node.set_aead(if ways::has_free(&config) {
+            cipher::fitting(config.sealing_threads)
+        } else {
+            &cipher::Ring
+        });
         let (mut links, from_links) = Links::new(&roster);
         for spec in &config.links {
             if let Some((id, caps)) = links.start(spec, sockets.remove(&spec.name))? {

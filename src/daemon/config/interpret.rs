@@ -213,6 +213,7 @@ fn build(
         addresses: interface.addresses.into_iter().map(|(_, address)| address).collect(),
         mtu,
         rekey_after_messages: interface.rekey_after_messages,
+        sealing_threads: interface.sealing_threads,
         tap_name: interface.tap_name,
         run_as_user: user,
         run_as_group: group,

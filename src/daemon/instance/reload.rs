@@ -57,6 +57,7 @@ impl Instance {
         ] {
             same("RunAsUser or RunAsGroup", now == then)?;
         }
+        same("SealingThreads", config.sealing_threads == self.config.sealing_threads)?;
         // Whoever has radios alone is not told what changes around the host, and its interface hands over packets one by one.
         same(
             "kind of links, the first by UDP or none any more,",

@@ -2,6 +2,7 @@
 //!
 //! Each test has a network namespace to itself. No radio is there: whatever listens on the radio's port says nothing.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
@@ -134,22 +135,37 @@ fn the_interface_comes_up_as_configured() -> Result<()> {
 fn only_the_netlink_helper_keeps_a_capability() -> Result<()> {
     story(|dir| {
         let site = Site::start(dir, "")?;
-        let threads = threads(site.daemon.pid())?;
-        let helpers = threads.iter().filter(|(name, _)| name == "netlink").count();
-        assert_eq!(helpers, 1);
-        for (name, status) in threads {
-            let own = if name == "netlink" { NET_ADMIN } else { NOTHING };
-            assert_eq!(field(&status, "CapEff"), Some(own), "{name}");
-            assert_eq!(field(&status, "CapPrm"), Some(own), "{name}");
-            for set in ["CapInh", "CapBnd", "CapAmb"] {
-                assert_eq!(field(&status, set), Some(NOTHING), "{name} {set}");
-            }
-            assert_eq!(field(&status, "NoNewPrivs"), Some("1"), "{name}");
-            let filtered = "2"; // SECCOMP_MODE_FILTER
-            assert_eq!(field(&status, "Seccomp"), Some(filtered), "{name}");
-        }
+        ensure!(kinds_of_walled_threads(site.daemon.pid())?.contains_key("netlink"));
         Ok(())
     })
+}
+
+#[test]
+fn threads_that_seal_can_do_no_more_than_the_core() -> Result<()> {
+    story(|dir| {
+        let site = Site::start(dir, "ListenPort = 0\nSealingThreads = 3")?;
+        let kinds = kinds_of_walled_threads(site.daemon.pid())?;
+        assert_eq!((kinds.get("netlink"), kinds.get("seal")), (Some(&1), Some(&2)));
+        Ok(())
+    })
+}
+
+/// Checks that all threads have what they need and no more; returns how many there are of each name.
+fn kinds_of_walled_threads(pid: u32) -> Result<BTreeMap<String, usize>> {
+    let mut kinds = BTreeMap::new();
+    for (name, status) in threads(pid)? {
+        let own = if name == "netlink" { NET_ADMIN } else { NOTHING };
+        assert_eq!(field(&status, "CapEff"), Some(own), "{name}");
+        assert_eq!(field(&status, "CapPrm"), Some(own), "{name}");
+        for set in ["CapInh", "CapBnd", "CapAmb"] {
+            assert_eq!(field(&status, set), Some(NOTHING), "{name} {set}");
+        }
+        assert_eq!(field(&status, "NoNewPrivs"), Some("1"), "{name}");
+        let filtered = "2"; // SECCOMP_MODE_FILTER
+        assert_eq!(field(&status, "Seccomp"), Some(filtered), "{name}");
+        *kinds.entry(name).or_default() += 1;
+    }
+    Ok(kinds)
 }
 
 #[test]

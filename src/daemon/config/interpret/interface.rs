@@ -1,5 +1,7 @@
 //! The `[Interface]` section.
 
+use std::num::NonZeroUsize;
+
 use ipnet::IpNet;
 use meshnet_proto::config::REKEY_AFTER_MESSAGES;
 
@@ -22,6 +24,7 @@ pub(super) const KEYS: &[&str] = &[
     "RunAsUser",
     "RunAsGroup",
     "RekeyAfterMessages",
+    "SealingThreads",
     "ListenPort",
     "FwMark",
     // Those of wg-quick that mean nothing here: each is told apart, by `foreign`.
@@ -44,6 +47,7 @@ pub(super) struct Interface {
     /// As written: how long it may be is for the links to say.
     pub mtu: Option<(u32, String)>,
     pub rekey_after_messages: u64,
+    pub sealing_threads: Option<NonZeroUsize>,
     pub tap_name: String,
     pub radio: Option<Link>,
     pub udp: Option<Link>,
@@ -62,6 +66,7 @@ pub(super) fn read(section: &Section<'_>, given: Given<'_>, findings: &mut Findi
         addresses: addresses(&entries, section.line, findings),
         mtu: entries.one("MTU", findings).map(|entry| (entry.line, entry.value.to_owned())),
         rekey_after_messages: rekey_after_messages(&entries, findings),
+        sealing_threads: sealing_threads(&entries, findings),
         tap_name: tap_name(&entries, given, findings),
         radio: link::radio_of_interface(&entries, findings),
         udp: link::udp_of_interface(&entries, findings),
@@ -181,6 +186,15 @@ fn rekey_after_messages(entries: &Entries<'_, '_>, findings: &mut Findings) -> u
     let entry = entries.one("RekeyAfterMessages", findings);
     let number = entry.and_then(|entry| findings.take(entry, value::number(entry.value, LEAST, u16::MAX)));
     number.map_or(REKEY_AFTER_MESSAGES, u64::from)
+}
+
+/// On how many threads packets are sealed, if that is not for us to choose.
+fn sealing_threads(entries: &Entries<'_, '_>, findings: &mut Findings) -> Option<NonZeroUsize> {
+    /// More would each have too little of a row.
+    const MOST: u16 = 16;
+    let entry = entries.one("SealingThreads", findings)?;
+    let number = findings.take(entry, value::number(entry.value, 1, MOST))?;
+    NonZeroUsize::new(number.into())
 }
 
 /// A user or group, and its line; an empty value is none. Whether it exists is for `load` to see.
