@@ -361,7 +361,8 @@ impl Instance {
         while may_send && let Some(transmit) = self.node.poll_transmit(now) {
             self.transmit(transmit, now)?;
             count += 1;
-            if count == BATCH {
+            // What one input may bring, and what the kernel answers to it.
+            if count == 2 * BATCH {
                 more = true;
                 break;
             }

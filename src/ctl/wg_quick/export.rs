@@ -26,7 +26,7 @@ pub(crate) fn export(text: &str, more: &str, private_key: &str) -> Result<Transl
     if let Some(mtu) = interface.one("MTU") {
         put(&mut made.text, "MTU", mtu);
     }
-    for key in ["RunAsUser", "RunAsGroup", "RekeyAfterMessages"] {
+    for key in ["RunAsUser", "RunAsGroup", "RekeyAfterMessages", "SealingThreads"] {
         if interface.one(key).is_some() {
             made.told.push(format!("{key} is left out: WireGuard has no such thing"));
         }

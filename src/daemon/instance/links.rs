@@ -147,13 +147,18 @@ impl Links {
 
     /// Waits until something may have come on a udp link, and says on which; for ever if there is none.
     pub(super) async fn readable(&self, served: LinkId) -> io::Result<LinkId> {
+        // Nearly always there is one, and this is asked at every turn.
+        let mut links = self.udp();
+        let Some((first, udp)) = links.next() else { return pending().await };
+        if links.next().is_none() {
+            return udp.readable().await.map(|()| first);
+        }
         // After the one that was served last, so that a busy one keeps no other waiting.
         let (before, after): (Vec<_>, Vec<_>) = self.udp().partition(|(id, _)| *id <= served);
-        let mut links = after.into_iter().chain(before);
-        let Some((first, udp)) = links.next() else { return pending().await };
-        let Some(second) = links.next() else { return udp.readable().await.map(|()| first) };
-        let all = [(first, udp), second].into_iter().chain(links);
-        let waits = all.map(|(id, udp)| Box::pin(async move { udp.readable().await.map(|()| id) }));
+        let waits = after
+            .into_iter()
+            .chain(before)
+            .map(|(id, udp)| Box::pin(async move { udp.readable().await.map(|()| id) }));
         futures_util::future::select_all(waits).await.0
     }
 

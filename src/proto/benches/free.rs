@@ -82,7 +82,8 @@ fn node(ours: u8, now: Instant) -> Node {
             bulk_over_metered: None,
         }],
     };
-    let mut node = Node::new(&config, [3 + ours; 32], Duration::ZERO, now).expect("the configuration is sound");
+    let mut node =
+        Node::new(&config, [3 + ours; 32], Duration::ZERO, now).expect("the configuration is sound");
     let caps = LinkCaps {
         kind: AddrKind::Udp,
         mtu: 65_507,
@@ -128,7 +129,7 @@ fn pair(now: Instant) -> [Node; 2] {
             break;
         }
     }
-    nodes.each_mut().map(|node| node.set_aead(&Nothing));
+    nodes.iter_mut().for_each(|node| node.set_aead(&Nothing));
     nodes
 }
 

@@ -11,8 +11,9 @@ use std::collections::VecDeque;
 
 use crate::link::{Class, LinkAddr, LinkId, Transmit};
 
-/// Rows that may wait. The shell takes them after each input, so that there are more only if it does not.
-const MAX_ROWS: usize = 64;
+/// Rows that may wait. The shell takes them after each input, so that there are more only if it does not: a turn's packets
+/// may each be for another peer.
+const MAX_ROWS: usize = 192;
 /// Bytes of a row: what one call to UDP takes, over IPv4.
 const MAX_ROW: usize = 65_507;
 /// Buffers that are kept for use again.
