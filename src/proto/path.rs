@@ -145,6 +145,12 @@ impl Paths {
         self.settle(now);
     }
 
+    /// Returns whether the peer is known or assumed to be meshnet.
+    #[must_use]
+    pub const fn is_kin(&self) -> bool {
+        self.kin
+    }
+
     /// Changes what bulk traffic may do.
     pub const fn set_bulk(&mut self, bulk: Bulk) {
         self.bulk = bulk;

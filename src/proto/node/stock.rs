@@ -2,6 +2,8 @@
 
 use std::time::Instant;
 
+use rand_core::Rng as _;
+
 use super::Node;
 use super::controls::content_of;
 use super::peer::Keying;
@@ -13,6 +15,7 @@ use crate::queue::PeerIndex;
 use crate::wg::gate::{Refused, Verdict};
 use crate::wg::message::{CookieReply, DATA_HEADER, Init, KEEPALIVE_LEN, Message, Response};
 use crate::wg::noise::identify;
+use crate::wg::sign;
 use crate::wg::tunnel::{Framing, HandshakeError, NotOpened};
 
 /// A way that something came.
@@ -194,10 +197,21 @@ impl Node {
         match handled {
             Some(Ok(())) => {
                 self.note_answer(at, path, now);
+                self.greet_kin(at, path, response.sender, now);
                 (Some(at), Ok(()))
             }
             Some(Err(error)) => (Some(at), Err(self.refused_handshake(at, error, now))),
             None => (Some(at), Err(DropReason::BadHandshake)),
+        }
+    }
+
+    /// A peer of whom nothing is known seems to be one of us: what it answers to a probe tells both.
+    fn greet_kin(&mut self, at: PeerIndex, path: Path, sender: u32, now: Instant) {
+        let (theirs, ours) = (self.peers[at].public_key, *self.identity.public());
+        let Keying::Wireguard(wireguard) = &self.peers[at].keying else { return };
+        if !wireguard.paths.is_kin() && sign::is_borne(sender, &theirs, &ours) {
+            let token = self.rng.next_u32();
+            self.send_probe(at, path, token, now);
         }
     }
 

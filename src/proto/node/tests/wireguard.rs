@@ -216,11 +216,28 @@ fn a_packet_over_a_cable_costs_what_wireguard_costs() {
     assert_eq!(duo.numbers(1), [1]);
     let packet = packet(0, 1, 20).len() - 14;
     let data = 16 + packet.next_multiple_of(16) + 16;
-    assert_eq!(duo.lengths(UDP), [148, 92, data]);
+    // The probe by which they know each other, and its answer, are all that there is beside.
+    assert_eq!(duo.lengths(UDP), [148, 92, 48, data, 48]);
     duo.send(1, 2);
-    duo.seconds(1);
+    // Less than silence takes to be asked about.
+    duo.run(Duration::from_millis(500));
     assert_eq!(duo.numbers(0), [2]);
     assert_eq!(duo.lengths(UDP), [data]);
+}
+
+#[test]
+fn two_that_met_by_udp_alone_know_each_other_and_tell_where_else_they_are() {
+    let mut duo = Duo::new(Links::Udp);
+    let nearer = SocketAddr::from(([198, 51, 100, 7], 51820));
+    duo.nodes[1].set_own_addresses(vec![nearer], duo.now);
+    duo.send(0, 1);
+    duo.send(1, 2);
+    duo.seconds(5);
+    let told = |duo: &Duo| {
+        let ways = duo.nodes[0].snapshot(duo.now).peers[0].ways.clone().unwrap();
+        ways.paths.iter().any(|path| path.to == LinkAddr::udp(nearer))
+    };
+    assert!(told(&duo), "{:?}", duo.nodes[0].snapshot(duo.now).peers[0].ways);
 }
 
 #[test]
