@@ -46,7 +46,7 @@ mod tests {
     fn a_sign_is_found_by_whom_it_is_for_and_rarely_by_chance() {
         let (ours, theirs) = (PublicKey::from_bytes([1; 32]), PublicKey::from_bytes([2; 32]));
         let mut rng = ChaCha20Rng::from_seed([7; 32]);
-        let mut drawn = std::collections::HashSet::new();
+        let mut drawn = std::collections::BTreeSet::new();
         for _ in 0..1000 {
             let index = draw(&mut rng, &ours, &theirs);
             assert!(is_borne(index, &ours, &theirs));
