@@ -407,3 +407,27 @@ fn a_row_of_segments_leaves_as_one_row_of_datagrams() {
     let got: Vec<u8> = duo.delivered[1].iter().flat_map(|frame| frame[42..].to_vec()).collect();
     assert_eq!(got, payload);
 }
+
+#[test]
+fn a_links_own_datagram_that_the_default_route_brings_back_is_not_carried() {
+    let mut duo =
+        Duo::with(Links::Both, |config| config.peers[0].allowed_ips.push("0.0.0.0/0".parse().unwrap()));
+    duo.cable(true);
+    duo.send(0, 1);
+    duo.seconds(5);
+    assert_eq!(duo.tier(0), Tier::Direct);
+    // Every other way out of the host is gone: what its socket sends comes out of the interface.
+    let mut own = packet(0, 2, 100);
+    own[30..34].copy_from_slice(&[192, 0, 2, 2]);
+    own[36..38].copy_from_slice(&51820u16.to_be_bytes());
+    duo.lengths(UDP);
+    duo.nodes[0].handle_device(&own, duo.now);
+    duo.drain();
+    assert!(duo.lengths(UDP).iter().all(|len| *len < 60), "probes of the path are all that leaves");
+    assert_eq!(duo.nodes[0].snapshot(duo.now).drops, BTreeMap::from([(DropReason::Loop, 1)]));
+    // Another service of that host is reached through the tunnel as any other.
+    own[36..38].copy_from_slice(&80u16.to_be_bytes());
+    duo.nodes[0].handle_device(&own, duo.now);
+    duo.drain();
+    assert!(duo.lengths(UDP).iter().any(|len| *len > 100));
+}
