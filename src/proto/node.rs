@@ -132,6 +132,8 @@ pub struct Node {
     account: Account,
     /// When each peer needs attention, and why.
     timers: BTreeSet<(Instant, PeerIndex, &'static str)>,
+    /// The current paths of WIREGUARD peers, as of when each was settled last.
+    ways: BTreeSet<(LinkId, LinkAddr, PeerIndex)>,
     /// Addresses that a link has no key for.
     keyless: BTreeSet<(LinkId, LinkAddr)>,
     next_token: u64,
@@ -141,6 +143,8 @@ pub struct Node {
     /// The identifier of our pings, and the key that marks them.
     ping_id: u16,
     ping_key: [u8; 32],
+    /// Peers that something happened to which the state file may have to tell.
+    unsaved: BTreeSet<PeerIndex>,
     store_due: bool,
     closing: bool,
 }
@@ -194,12 +198,14 @@ impl Node {
             events: VecDeque::new(),
             account: Account::default(),
             timers: BTreeSet::new(),
+            ways: BTreeSet::new(),
             keyless: BTreeSet::new(),
             next_token: 0,
             pings: BTreeMap::new(),
             next_ping: 0,
             ping_id: u16::from_be_bytes(ping_id),
             ping_key,
+            unsaved: BTreeSet::new(),
             store_due: false,
             closing: false,
         };

@@ -97,7 +97,8 @@ impl Node {
     /// Returns what must be on disk before the next [`Self::poll_transmit`] may be called: the whole text of the state
     /// file, which replaces the old one.
     pub fn poll_store(&mut self) -> Option<Vec<u8>> {
-        for (_, Peer { public_key, keying, .. }) in self.peers.iter_mut() {
+        for at in std::mem::take(&mut self.unsaved) {
+            let Peer { public_key, keying, .. } = &mut self.peers[at];
             let Keying::Symmetric(symmetric) = keying else { continue };
             if let Some(at_least) = symmetric.wants_counters() {
                 let block = self.counters.grant(self.public_key > *public_key, at_least);

@@ -44,6 +44,8 @@ pub(super) struct Wireguard {
     pub(super) init: Option<u32>,
     /// What the paths were told of the session.
     session: bool,
+    /// The path under which the node's table has the peer.
+    way: Option<(LinkId, LinkAddr)>,
 }
 
 impl Node {
@@ -63,6 +65,7 @@ impl Node {
             doubtful: Doubtful::default(),
             init: None,
             session: false,
+            way: None,
         };
         for (link, state) in &self.links {
             if let Some(caps) = &state.caps {
@@ -202,8 +205,22 @@ impl Node {
                 break;
             }
         }
+        self.note_way(at);
         self.ask_for_missing(at, now);
         self.arm(at, now);
+    }
+
+    /// Brings the table of current paths in line with a peer's.
+    fn note_way(&mut self, at: PeerIndex) {
+        let Self { peers, ways, .. } = self;
+        let Keying::Wireguard(wireguard) = &mut peers[at].keying else { return };
+        let current = wireguard.paths.current();
+        if wireguard.way == current {
+            return;
+        }
+        let before = std::mem::replace(&mut wireguard.way, current);
+        before.map(|(link, to)| ways.remove(&(link, to, at)));
+        ways.extend(current.map(|(link, to)| (link, to, at)));
     }
 
     fn tunnel_action(&mut self, at: PeerIndex, action: &Action, now: Instant) {
@@ -354,8 +371,9 @@ impl Node {
     }
 
     /// Forgets a WIREGUARD peer's keys, and gives back what names them.
-    pub(super) fn close_wireguard(&mut self, keying: &mut Keying) {
+    pub(super) fn close_wireguard(&mut self, at: PeerIndex, keying: &mut Keying) {
         let Keying::Wireguard(wireguard) = keying else { return };
+        wireguard.way.take().map(|(link, to)| self.ways.remove(&(link, to, at)));
         wireguard.tunnel.close();
         while let Some(action) = wireguard.tunnel.poll_action() {
             if let Action::Released { index } = action {

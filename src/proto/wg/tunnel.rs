@@ -222,7 +222,11 @@ impl Tunnel {
     pub fn poll_action(&mut self) -> Option<Action> {
         let released = |index| Action::Released { index };
         let gone = self.keys.poll_gone().or_else(|| self.attempts.poll_gone());
-        gone.map(released).or_else(|| self.actions.pop_front())
+        let next = gone.map(released).or_else(|| self.actions.pop_front());
+        if next.is_none() {
+            self.actions = VecDeque::new(); // An idle peer keeps no memory for it.
+        }
+        next
     }
 
     /// Says what may be done with an outgoing packet, and starts the handshake that it needs.
