@@ -150,8 +150,7 @@ impl Tunnel {
 
     /// Takes up the timestamps of an earlier life; they only ever grow.
     pub fn restore(&mut self, stamps: Stamps) {
-        self.stamps.sent = self.stamps.sent.max(stamps.sent);
-        self.stamps.received = self.stamps.received.max(stamps.received);
+        self.stamps = self.stamps.max_of(stamps);
     }
 
     /// Returns how many initiations were lost since this was asked last.
