@@ -1,6 +1,7 @@
 //! What an idle peer takes of the heap: `cargo bench -p meshnet-proto --bench memory`.
 
 mod footprint;
+#[allow(dead_code, reason = "other benches do more with it")]
 mod network;
 
 use footprint::{PASTS, Past};
