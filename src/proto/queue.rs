@@ -13,14 +13,18 @@
 //! sees the segments arrive slowly, sends them all: each other one is held for as long as its successor takes. None of
 //! this changes what the two ends of the connection agree on, it only saves air.
 //!
-//! Invariants: at most [`MAX_FLOW`] frames of a flow and [`MAX_FRAMES`] in all; idle flows are forgotten in time; no frame is returned after its time.
+//! Invariants: at most [`MAX_FLOW`] frames of a flow and [`MAX_FRAMES`] in all; idle flows and peers are forgotten in time,
+//! so that what is looked through is bounded by what waits, however many peers there are; no frame is returned after its
+//! time.
 
 mod removal;
+mod turns;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
+use self::turns::Turns;
 use crate::account::Account;
 use crate::event::DropReason;
 use crate::frame::{Frame, Inner, Packet, Tcp, tcp_flag};
@@ -138,7 +142,10 @@ struct Share {
 /// The queue. See the module's introduction.
 #[derive(Debug, Default)]
 pub struct Queue {
+    /// Of the peers for which frames wait, and of some that were served last.
     shares: BTreeMap<PeerIndex, Share>,
+    /// Every share by its tag.
+    turns: Turns,
     /// The tag of the peer served last.
     clock: Duration,
     len: usize,
@@ -164,6 +171,7 @@ impl Queue {
     /// Takes a frame for a peer.
     pub fn push(&mut self, peer: PeerIndex, entry: Entry, tempo: Tempo, account: &mut Account, now: Instant) {
         let share = self.shares.entry(peer).or_default();
+        self.turns.forget(peer, share);
         if share.waiting == 0 {
             share.tag = share.tag.max(self.clock);
         }
@@ -179,9 +187,11 @@ impl Queue {
         if share.flows.len() > MAX_FRAMES + MAX_IDLE_FLOWS {
             share.prune();
         }
+        self.turns.note(peer, share);
         if self.len > MAX_FRAMES {
             self.drop_from_longest(account);
         }
+        self.prune();
     }
 
     /// Returns the next frame of a class no less urgent than `least`, and its peer, charging what `price` says.
@@ -195,12 +205,14 @@ impl Queue {
         loop {
             let (peer, flow_id) = self.next_flow(least, now)?;
             let share = self.shares.get_mut(&peer).expect("just found");
+            self.turns.forget(peer, share);
             let flow = share.flows.get_mut(&flow_id).expect("just found");
             let entry = flow.entries.pop_front().expect("the next flow is not empty");
             self.len -= 1;
             share.waiting -= 1;
             if entry.is_expired(now) {
                 account.count(peer, DropReason::Expired);
+                self.turns.note(peer, share);
                 continue;
             }
             let cost = charge(entry.class, price(entry.frame.len()));
@@ -212,6 +224,8 @@ impl Queue {
                 flow.remember(&tcp, now + entry.repair);
             }
             share.prune();
+            self.turns.note(peer, share);
+            self.prune();
             return Some((peer, entry));
         }
     }
@@ -237,8 +251,8 @@ impl Queue {
     }
 
     fn entries(&self) -> impl Iterator<Item = &Entry> {
-        let flows = self.shares.values().flat_map(|share| share.flows.values());
-        flows.flat_map(|flow| &flow.entries)
+        let busy = self.turns.busy().filter_map(|peer| self.shares.get(&peer));
+        busy.flat_map(|share| share.flows.values()).flat_map(|flow| &flow.entries)
     }
 
     /// Returns whether frames of a peer wait.
@@ -249,25 +263,33 @@ impl Queue {
 
     fn next_flow(&self, least: Class, now: Instant) -> Option<(PeerIndex, Option<FlowId>)> {
         let urgent = |flow: &Flow| flow.entries.front().is_some_and(|entry| entry.may_go(least, now));
-        let busy =
-            self.shares.iter().filter(|(_, share)| share.waiting > 0 && share.flows.values().any(urgent));
-        let (peer, share) = busy.min_by_key(|(_, share)| share.tag)?;
+        let busy = self.turns.busy().filter_map(|peer| Some((peer, self.shares.get(&peer)?)));
+        let (peer, share) = busy.into_iter().find(|(_, share)| share.flows.values().any(urgent))?;
         // Ties go to what is more urgent.
         let key = |(_, flow): &(&Option<FlowId>, &Flow)| (flow.tag, flow.entries.front().map(|e| e.class));
         let busy = share.flows.iter().filter(|(_, flow)| urgent(flow));
-        busy.min_by_key(key).map(|(id, _)| (*peer, *id))
+        busy.min_by_key(key).map(|(id, _)| (peer, *id))
     }
 
     fn drop_from_longest(&mut self, account: &mut Account) {
-        let flows = self.shares.iter_mut().flat_map(|(peer, share)| {
-            let waiting = &mut share.waiting;
-            share.flows.values_mut().max_by_key(|flow| flow.entries.len()).map(|flow| (*peer, waiting, flow))
-        });
-        if let Some((peer, waiting, flow)) = flows.max_by_key(|(_, _, flow)| flow.entries.len()) {
-            flow.entries.pop_front();
-            *waiting -= 1;
+        let longest = |share: &Share| share.flows.values().map(|flow| flow.entries.len()).max();
+        let busy = self.shares.iter().max_by_key(|(_, share)| longest(share));
+        let Some(peer) = busy.map(|(peer, _)| *peer) else { return };
+        let Some(share) = self.shares.get_mut(&peer) else { return };
+        self.turns.forget(peer, share);
+        let flow = share.flows.values_mut().max_by_key(|flow| flow.entries.len());
+        if flow.and_then(|flow| flow.entries.pop_front()).is_some() {
+            share.waiting -= 1;
             self.len -= 1;
             account.count(peer, DropReason::QueueOverflow);
+        }
+        self.turns.note(peer, share);
+    }
+
+    /// Forgets idle peers, first those that would start at the clock anyway.
+    fn prune(&mut self) {
+        while let Some(peer) = self.turns.take_idle() {
+            self.shares.remove(&peer);
         }
     }
 }

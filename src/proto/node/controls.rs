@@ -56,10 +56,10 @@ impl Node {
     /// An address could not be sent to, or something on the way says that nobody is there. Whoever says so may lie: it is a
     /// reason to look, no more.
     pub fn handle_unreachable(&mut self, link: LinkId, to: LinkAddr, now: Instant) {
-        for at in self.peers.numbers() {
-            if self.path(at) == Some((link, to))
-                && let Keying::Wireguard(wireguard) = &mut self.peers[at].keying
-            {
+        let there = (link, to, PeerIndex::MIN)..=(link, to, PeerIndex::MAX);
+        let peers: Vec<PeerIndex> = self.ways.range(there).map(|(.., at)| *at).collect();
+        for at in peers {
+            if let Keying::Wireguard(wireguard) = &mut self.peers[at].keying {
                 wireguard.paths.refused(link, to, now);
                 self.settle(at, now);
             }

@@ -278,6 +278,7 @@ impl Node {
             Some(Err(error)) => return Err(self.refused_handshake(at, error, now)),
             None => return Err(DropReason::BadHandshake),
         };
+        self.note_stamps(at, now);
         let Keying::Wireguard(wireguard) = &mut self.peers[at].keying else { return Ok(()) };
         wireguard.paths.set_kin(true, now);
         wireguard.paths.heard(path.0, path.1, Heard::Newest, now);

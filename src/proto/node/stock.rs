@@ -165,6 +165,7 @@ impl Node {
         let answer = self.with_tunnel(at, now, |tunnel, context| tunnel.accept(hello, framing, context));
         match answer {
             Some(Ok(answer)) => {
+                self.note_stamps(at, now);
                 if let Keying::Wireguard(wireguard) = &mut self.peers[at].keying {
                     wireguard.paths.heard(path.0, path.1, Heard::Newest, now);
                     wireguard.answered_to = Some(path);

@@ -1,5 +1,7 @@
 //! One WireGuard session on a radio and on a free link, and between the two.
 
+mod stamps;
+
 use std::net::SocketAddr;
 
 use super::*;
@@ -10,6 +12,8 @@ use crate::path::Tier;
 
 const RADIO: LinkId = LinkId(0);
 const UDP: LinkId = LinkId(1);
+/// What the hosts' clocks show at first.
+const START: Duration = Duration::from_secs(1_700_000_000);
 /// How long a datagram takes where air is free.
 const CABLE: Duration = Duration::from_millis(2);
 
@@ -36,6 +40,10 @@ struct Duo {
     now: Instant,
     nodes: Vec<Node>,
     configs: Vec<Config>,
+    links: Links,
+    /// What each node stored last, and how often it did.
+    stored: Vec<(Option<Vec<u8>>, u32)>,
+    lives: u8,
     flights: BTreeMap<(Instant, u64), Flight>,
     /// Payload lengths by link.
     log: Vec<(LinkId, usize)>,
@@ -85,6 +93,9 @@ impl Duo {
             now,
             nodes: Vec::new(),
             configs: configs.collect(),
+            links,
+            stored: vec![(None, 0), (None, 0)],
+            lives: 0,
             flights: BTreeMap::new(),
             log: Vec::new(),
             delivered: vec![Vec::new(), Vec::new()],
@@ -95,19 +106,32 @@ impl Duo {
             radio_caps: caps(),
         };
         for at in 0..2 {
-            let seed = [u8::try_from(at).unwrap() + 1; 32];
-            let mut node =
-                Node::new(&duo.configs[at], seed, Duration::from_secs(1_700_000_000), now).unwrap();
-            if links != Links::Udp {
-                node.handle_link(RADIO, LinkEvent::Up(duo.radio_caps.clone()), now);
-            }
-            if links == Links::Udp {
-                node.handle_link(UDP, LinkEvent::Up(free_caps()), now);
-            }
+            let node = duo.fresh_node(at, START);
             duo.nodes.push(node);
         }
         duo.drain();
         duo
+    }
+
+    fn fresh_node(&mut self, at: usize, unix_time: Duration) -> Node {
+        self.lives += 1;
+        let mut node = Node::new(&self.configs[at], [self.lives; 32], unix_time, self.now).unwrap();
+        if let (Some(stored), _) = &self.stored[at] {
+            assert_eq!(node.restore(stored), 0);
+        }
+        if self.links != Links::Udp {
+            node.handle_link(RADIO, LinkEvent::Up(self.radio_caps.clone()), self.now);
+        }
+        if self.links == Links::Udp {
+            node.handle_link(UDP, LinkEvent::Up(free_caps()), self.now);
+        }
+        node
+    }
+
+    /// Kills a node without a word, and starts it again with what it had stored, on a host with this clock.
+    fn restart(&mut self, at: usize, unix_time: Duration) {
+        self.nodes[at] = self.fresh_node(at, unix_time);
+        self.drain();
     }
 
     fn cable(&mut self, up: bool) {
@@ -121,6 +145,9 @@ impl Duo {
     fn drain(&mut self) {
         for at in 0..2 {
             self.nodes[at].handle_link(RADIO, LinkEvent::Room(8), self.now);
+            if let Some(stored) = self.nodes[at].poll_store() {
+                self.stored[at] = (Some(stored), self.stored[at].1 + 1);
+            }
             self.collect(at);
             while let Some(transmit) = self.nodes[at].poll_transmit(self.now) {
                 let segment = transmit.segment.map_or(transmit.payload.len(), usize::from);
