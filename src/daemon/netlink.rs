@@ -27,6 +27,7 @@ use rtnetlink::sys::AsyncSocket as _;
 use tokio::sync::{mpsc, oneshot};
 use tracing::{debug, warn};
 
+pub use surroundings::Surroundings;
 pub use watch::InterfaceEvent;
 
 /// How many requests and events may wait.
@@ -277,8 +278,8 @@ async fn serve(
             },
             () = Around::passed(around.as_ref()) => {
                 around = Some(Around { due: None });
-                match surroundings::addresses(handle, index).await {
-                    Ok(addresses) => InterfaceEvent::Surroundings(addresses),
+                match surroundings::look(handle, index).await {
+                    Ok(surroundings) => InterfaceEvent::Surroundings(surroundings),
                     Err(error) => {
                         debug!(%error, "cannot look at this host's addresses");
                         continue;

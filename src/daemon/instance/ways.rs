@@ -1,7 +1,7 @@
 //! The ways out of this host and to the peers: what the kernel is told of them, and what it tells.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::Instant;
 
 use ipnet::IpNet;
@@ -10,7 +10,7 @@ use tracing::debug;
 use super::Instance;
 use crate::config::Config;
 use crate::link::LinkKind;
-use crate::netlink::{Settings, Ways};
+use crate::netlink::{Settings, Surroundings, Ways};
 
 /// Whether a network has links where air is free.
 pub(super) fn has_free(config: &Config) -> bool {
@@ -54,13 +54,21 @@ impl Instance {
     }
 
     /// Something changed around this host: where others may reach it, or which ways lead out of it.
-    pub(super) fn handle_surroundings(&mut self, addresses: Vec<IpAddr>) {
-        debug!(?addresses, "something changed around us");
+    pub(super) fn handle_surroundings(&mut self, surroundings: Surroundings) {
+        let Surroundings { addresses, dark } = surroundings;
+        debug!(?addresses, ?dark, "something changed around us");
         if self.surroundings != addresses {
             self.names.all_again();
         }
         self.surroundings = addresses;
         self.links.forget_sources();
+        let now = Instant::now();
+        for (link, to) in self.node.free_ways() {
+            if self.links.finds_no_way(link, to, &dark) {
+                debug!(link = self.links.name(link), %to, "no way leads there any more");
+                self.node.handle_no_way(link, to, now);
+            }
+        }
         self.tell_own_addresses();
     }
 

@@ -93,7 +93,7 @@ impl Node {
     }
 
     /// Whether a packet is a link's own, on its way to an address of the peer that the default route leads to: when every other
-    /// way out is gone, the kernel takes this one. Then that path is none.
+    /// way out is gone, the kernel takes this one. Any user of this host can send such a thing: it is a reason to doubt, no more.
     fn would_carry_itself(&mut self, at: PeerIndex, packet: &Packet<'_>, now: Instant) -> bool {
         let Some((_, port)) = packet.ports().filter(|_| packet.protocol == protocol::UDP) else {
             return false;

@@ -61,7 +61,7 @@ impl Node {
             peer.sent.bytes += count(len);
         }
         peer.sent.datagrams += datagrams;
-        if wireguard.paths.is_doubted() {
+        if wireguard.paths.is_silent(now) {
             let counted = (peer.sent.packets - before.0, peer.sent.bytes - before.1);
             wireguard.doubtful.keep(frame, offload, counted);
         } else if !wireguard.doubtful.is_empty() {

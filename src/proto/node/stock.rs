@@ -8,6 +8,7 @@ use super::Node;
 use super::controls::content_of;
 use super::peer::Keying;
 use crate::aead::TAG_LEN;
+use crate::control::Control;
 use crate::event::{DropReason, Event};
 use crate::link::{LinkAddr, LinkId};
 use crate::path::Heard;
@@ -16,7 +17,7 @@ use crate::wg::gate::{Refused, Verdict};
 use crate::wg::message::{CookieReply, DATA_HEADER, Init, KEEPALIVE_LEN, Message, Response};
 use crate::wg::noise::identify;
 use crate::wg::sign;
-use crate::wg::tunnel::{Framing, HandshakeError, NotOpened};
+use crate::wg::tunnel::{Content, Framing, HandshakeError, NotOpened};
 
 /// A way that something came.
 pub(super) type Path = (LinkId, LinkAddr);
@@ -130,6 +131,8 @@ impl Node {
         })?;
         let proof = match opened {
             opened if opened.confirmed && wireguard.answered_to == Some(path) => Heard::Answer,
+            _ if Control::is_probe(plaintext) => Heard::Question,
+            opened if opened.newest && content_of(plaintext) == Content::Data => Heard::Packet,
             opened if opened.newest => Heard::Newest,
             _ => Heard::Late,
         };
@@ -140,6 +143,9 @@ impl Node {
             && !inside
         {
             wireguard.paths.heard(path.0, path.1, proof, now);
+            if !wireguard.doubtful.is_empty() && !wireguard.paths.is_silent(now) {
+                wireguard.doubtful.take();
+            }
         }
         Ok(())
     }

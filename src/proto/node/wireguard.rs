@@ -38,7 +38,7 @@ pub(super) struct Wireguard {
     pub(super) answered_to: Option<(LinkId, LinkAddr)>,
     /// Where the last initiation of ours went.
     pub(super) asked_at: Option<(LinkId, LinkAddr)>,
-    /// What was sent while the path was doubted.
+    /// What was sent while the path was silent.
     pub(super) doubtful: Doubtful,
     /// Our index of the initiation that waits in front of a metered link.
     pub(super) init: Option<u32>,
