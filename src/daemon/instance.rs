@@ -338,6 +338,10 @@ impl Instance {
         }
         let mut may_send = self.unblock(now)? && self.store.save(&mut self.node, now);
         let mut count = 0;
+        if let Some(unix_time) = self.awake.clock_was_set() {
+            debug!("the wall clock was set");
+            self.node.set_unix_time(unix_time, now);
+        }
         while let Some(frame) = self.node.poll_device() {
             trace!(bytes = frame.bytes.len(), "frame to the kernel");
             if let Err(error) = self.tap.write(frame.bytes, frame.offload)
