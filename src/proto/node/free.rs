@@ -8,7 +8,7 @@ use super::peer::Keying;
 use super::wireguard::packet_of;
 use crate::aead::TAG_LEN;
 use crate::event::DropReason;
-use crate::link::{LinkAddr, LinkId};
+use crate::link::{Class, LinkAddr, LinkId};
 use crate::offload::{Offload, Segmenter};
 use crate::path::Sent;
 use crate::queue::PeerIndex;
@@ -46,7 +46,7 @@ impl Node {
         while packets.remaining() > 0 {
             let len = packets.next_len();
             let body = padded(len, *mtu);
-            let row = outbox.row(link, to, DATA_HEADER + body + TAG_LEN, segments);
+            let row = outbox.row(link, to, DATA_HEADER + body + TAG_LEN, segments, Class::Bulk);
             let (Some(row), Some(counter)) = (row, sealing.counter()) else {
                 account.count_many(at, DropReason::QueueOverflow, count(packets.remaining()));
                 break;
@@ -86,7 +86,7 @@ impl Node {
         let Keying::Wireguard(wireguard) = &mut peer.keying else { return };
         let Some(mut sealing) = wireguard.tunnel.sealing(content, now) else { return };
         let body = padded(plaintext.len(), *mtu);
-        let row = outbox.row(link, to, DATA_HEADER + body + TAG_LEN, segments);
+        let row = outbox.row(link, to, DATA_HEADER + body + TAG_LEN, segments, Class::Bulk);
         let (Some(row), Some(counter)) = (row, sealing.counter()) else { return };
         let out = begin(row, &sealing, counter, body);
         out[..plaintext.len()].copy_from_slice(plaintext);
@@ -129,7 +129,7 @@ impl Node {
     }
 
     fn send_message(&mut self, at: PeerIndex, (link, to): (LinkId, LinkAddr), message: &[u8], now: Instant) {
-        let Some(row) = self.outbox.row(link, to, message.len(), 1) else {
+        let Some(row) = self.outbox.row(link, to, message.len(), 1, Class::Handshake) else {
             return self.account.count(at, DropReason::QueueOverflow);
         };
         row.extend_from_slice(message);
@@ -142,7 +142,7 @@ impl Node {
 
     /// Sends a cookie to somebody who may be anybody.
     pub(super) fn send_cookie(&mut self, (link, to): (LinkId, LinkAddr), reply: &[u8; COOKIE_REPLY_LEN]) {
-        if let Some(row) = self.outbox.row(link, to, reply.len(), 1) {
+        if let Some(row) = self.outbox.row(link, to, reply.len(), 1, Class::Handshake) {
             row.extend_from_slice(reply);
         }
     }

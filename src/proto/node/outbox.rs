@@ -27,13 +27,14 @@ pub(super) struct Outbox {
 
 impl Outbox {
     /// Returns where the next datagram of `len` bytes goes: a buffer, to whose end it is to be added. `None` if too many
-    /// rows wait. `segments`: how many datagrams the link takes at once.
+    /// rows wait. `segments`: how many datagrams the link takes at once. The row is of the most urgent class in it.
     pub(super) fn row(
         &mut self,
         link: LinkId,
         to: LinkAddr,
         len: usize,
         segments: u16,
+        class: Class,
     ) -> Option<&mut Vec<u8>> {
         let open = self
             .rows
@@ -45,17 +46,11 @@ impl Outbox {
             }
             let payload = self.spare.pop().unwrap_or_default();
             let segment = u16::try_from(len).ok();
-            self.rows.push_back(Transmit {
-                link,
-                to,
-                payload,
-                segment,
-                class: Class::Bulk,
-                far: false,
-                token: 0,
-            });
+            self.rows.push_back(Transmit { link, to, payload, segment, class, far: false, token: 0 });
         }
-        self.rows.back_mut().map(|row| &mut row.payload)
+        let row = self.rows.back_mut()?;
+        row.class = row.class.min(class);
+        Some(&mut row.payload)
     }
 
     /// Returns the next row.
@@ -101,7 +96,7 @@ mod tests {
     }
 
     fn put(outbox: &mut Outbox, place: usize, len: usize, segments: u16) {
-        outbox.row(LinkId(0), to(place), len, segments).unwrap().extend(vec![0; len]);
+        outbox.row(LinkId(0), to(place), len, segments, Class::Bulk).unwrap().extend(vec![0; len]);
     }
 
     fn rows(outbox: &mut Outbox) -> Vec<(usize, Option<u16>)> {
@@ -127,9 +122,19 @@ mod tests {
     }
 
     #[test]
+    fn a_row_is_of_the_most_urgent_class_in_it() {
+        let mut outbox = Outbox::default();
+        for class in [Class::Bulk, Class::Handshake, Class::Bulk] {
+            outbox.row(LinkId(0), to(0), 8, 64, class).unwrap().extend([0; 8]);
+        }
+        assert_eq!(outbox.poll().map(|row| row.class), Some(Class::Handshake));
+    }
+
+    #[test]
     fn a_shell_that_takes_nothing_costs_bounded_memory() {
         let mut outbox = Outbox::default();
-        let mut put = |at: usize| outbox.row(LinkId(0), to(at % 2), 8, 1).map(|row| row.extend([0_u8; 8]));
+        let mut put =
+            |at: usize| outbox.row(LinkId(0), to(at % 2), 8, 1, Class::Bulk).map(|row| row.extend([0_u8; 8]));
         assert_eq!((0..1000).filter_map(&mut put).count(), MAX_ROWS);
     }
 }

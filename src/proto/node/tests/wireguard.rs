@@ -268,6 +268,18 @@ fn two_that_met_by_udp_alone_know_each_other_and_tell_where_else_they_are() {
 }
 
 #[test]
+fn a_handshake_over_a_cable_is_told_from_packets_by_its_class() {
+    let mut duo = Duo::new(Links::Udp);
+    duo.nodes[0].handle_device(&packet(0, 1, 20), duo.now);
+    assert_eq!(duo.nodes[0].poll_transmit(duo.now).map(|transmit| transmit.class), Some(Class::Handshake));
+    let mut duo = Duo::new(Links::Udp);
+    duo.send(0, 1);
+    duo.seconds(1);
+    duo.nodes[0].handle_device(&packet(0, 2, 20), duo.now);
+    assert_eq!(duo.nodes[0].poll_transmit(duo.now).map(|transmit| transmit.class), Some(Class::Bulk));
+}
+
+#[test]
 fn a_packet_over_a_radio_costs_a_terse_handshake_and_no_more_than_its_headers_hold() {
     let mut duo = Duo::new(Links::Radio);
     duo.send(0, 1);
