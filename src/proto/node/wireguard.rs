@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use super::Node;
 use super::doubtful::{Doubtful, Kept};
-use super::metered::{Sessions, repair_time};
+use super::metered::{Sessions, repair_time, tempo};
 use super::peer::{Keying, Peer};
 use crate::config::PeerConfig;
 use crate::event::{DropReason, Event};
@@ -153,7 +153,7 @@ impl Node {
             return self.answer_too_big(at, &entry.frame, mtu, now);
         }
         let Some(state) = self.links.get_mut(&link) else { return };
-        let tempo = state.tempo();
+        let tempo = tempo(state);
         entry.repair = repair_time(state, &entry.frame);
         state.queue.push(at, entry, tempo, &mut self.account, now);
     }
@@ -202,6 +202,7 @@ impl Node {
                 break;
             }
         }
+        self.release_ordered(at, now);
         self.ask_for_missing(at, now);
         self.arm(at, now);
     }
