@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use super::Node;
 use super::doubtful::{Doubtful, Kept};
-use super::metered::{Sessions, repair_time};
+use super::metered::{Sessions, repair_time, tempo};
 use super::peer::{Keying, Peer};
 use crate::config::PeerConfig;
 use crate::event::{DropReason, Event};
@@ -161,7 +161,7 @@ impl Node {
             return self.answer_too_big(at, &entry.frame, mtu, now);
         }
         let Some(state) = self.links.get_mut(&link) else { return };
-        let tempo = state.tempo();
+        let tempo = tempo(state);
         entry.repair = repair_time(state, &entry.frame);
         state.queue.push(at, entry, tempo, &mut self.account, now);
     }
@@ -211,6 +211,7 @@ impl Node {
             }
         }
         self.note_way(at);
+        self.release_ordered(at, now);
         self.ask_for_missing(at, now);
         self.arm(at, now);
     }

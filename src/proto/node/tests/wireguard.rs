@@ -379,7 +379,11 @@ fn a_packet_too_long_for_the_air_is_answered_with_the_length_that_is_not() {
     let slow = LinkCaps { airtime: Airtime::Metered(metered), ..caps() };
     duo.nodes[0].handle_link(RADIO, LinkEvent::Up(slow), duo.now);
     let most = duo.nodes[0].longest_packet(RADIO, true).unwrap();
-    assert_eq!(most, 576, "two parts are less than every host must be able to send");
+    assert_eq!(
+        most,
+        3 * 215 + 26 - 16,
+        "two parts are less than every host must be able to send; three are filled"
+    );
     let mut frame = packet(0, 2, 1300);
     duo.lengths(RADIO);
     duo.delivered[0].clear();
