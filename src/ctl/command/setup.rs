@@ -26,7 +26,7 @@ pub(crate) struct Setup {
     #[arg(long, value_name = "WHERE")]
     pub radio: Option<String>,
 
-    /// Listen for UDP on this port, 0 for any that is free; without --radio, there is none then
+    /// Listen for UDP on this port, 0 for any that is free; without --radio, no radio is looked for
     #[arg(long, value_name = "PORT", value_parser = listen_port)]
     pub listen_port: Option<u16>,
 
