@@ -101,7 +101,7 @@ fn steps() -> Vec<Step> {
         Step {
             name: "unit",
             title: "Unit tests, and worlds of nodes on simulated air",
-            commands: vec![cargo(&["test", "--workspace", "--exclude", "meshnet-system"])],
+            commands: vec![cargo(&["test", "--workspace", "--exclude", "meshnet-system", "--no-fail-fast"])],
         },
         Step {
             name: "stories",

@@ -7,6 +7,7 @@
 
 use std::fs::{self, File, Permissions};
 use std::io::{self, Read as _, Write as _};
+use std::net::IpAddr;
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, fchown};
 use std::path::{Path, PathBuf};
 
@@ -26,6 +27,18 @@ pub(crate) const OWNER: &str = "meshnet";
 const MAX_LEN: u64 = 1 << 20;
 /// How many copies of replaced files may pile up.
 const MAX_BACKUPS: u32 = 99;
+
+/// The port of a udp link of which nothing else is said.
+pub(crate) const UDP_PORT: u16 = 51820;
+
+/// Where a udp link listens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Udp {
+    /// 0: another with each start.
+    pub port: u16,
+    /// `None`: all of the host's.
+    pub address: Option<IpAddr>,
+}
 
 /// A network's file.
 pub(crate) fn path(directory: &Path, network: &Instance) -> PathBuf {
@@ -106,16 +119,21 @@ impl Conf {
         self.interface("MeshtasticConnect").into_iter().chain(links).map(str::to_owned).collect()
     }
 
-    /// The port of the first udp link, if there is one: 0 where the kernel chooses.
-    pub(crate) fn udp_port(&self) -> Option<u16> {
-        let port = |ports: &[&str]| ports.last().map_or(Some(51820), |port| port.parse().ok());
+    /// The first udp link, if there is one.
+    pub(crate) fn udp(&self) -> Option<Udp> {
+        let port = |ports: &[&str]| ports.last().map_or(Some(UDP_PORT), |port| port.parse().ok());
         let own = self.interface("ListenPort");
         if !own.is_empty() || !self.interface("FwMark").is_empty() {
-            return port(&own);
+            return port(&own).map(|port| Udp { port, address: None });
         }
-        let links = self.sections("Link", "Type").into_iter().zip(self.sections("Link", "ListenPort"));
+        let [kinds, ports, addresses] =
+            ["Type", "ListenPort", "Address"].map(|key| self.sections("Link", key).into_iter());
         let is_udp = |kind: &[&str]| kind.last().is_some_and(|kind| kind.eq_ignore_ascii_case("udp"));
-        links.filter(|(kind, _)| is_udp(kind)).find_map(|(_, ports)| port(&ports))
+        let links = kinds.zip(ports.zip(addresses)).filter(|(kind, _)| is_udp(kind));
+        links.into_iter().find_map(|(_, (ports, addresses))| {
+            let address = addresses.last().and_then(|address| address.parse().ok());
+            port(&ports).map(|port| Udp { port, address })
+        })
     }
 
     /// The text.
@@ -245,12 +263,19 @@ mod tests {
     }
 
     #[test]
-    fn the_port_is_that_of_the_first_udp_link() {
-        let port = |text: &str| Conf { text: Zeroizing::new(text.to_owned()) }.udp_port();
-        assert_eq!(port(TEXT), None);
-        assert_eq!(port("[Interface]\nListenPort = 7\n[Link]\nType = udp\n"), Some(7));
-        assert_eq!(port("[Interface]\nFwMark = 1\n"), Some(51820));
-        assert_eq!(port("[Link]\nConnect = tcp://a\n[Link]\nType = UDP\nListenPort = 0\n"), Some(0));
+    fn the_first_udp_link_is_where_others_reach_us() {
+        let udp = |text: &str| Conf { text: Zeroizing::new(text.to_owned()) }.udp();
+        let at = |port, address: Option<&str>| {
+            Some(Udp { port, address: address.map(|text| text.parse().unwrap()) })
+        };
+        assert_eq!(udp(TEXT), None);
+        assert_eq!(
+            udp("[Interface]\nListenPort = 7\nAddress = 10.0.0.1/8\n[Link]\nType = udp\n"),
+            at(7, None)
+        );
+        assert_eq!(udp("[Interface]\nFwMark = 1\n"), at(51820, None));
+        let links = "[Link]\nConnect = tcp://a\n[Link]\nType = UDP\nListenPort = 0\nAddress = 192.0.2.7\n";
+        assert_eq!(udp(links), at(0, Some("192.0.2.7")));
     }
 
     #[test]

@@ -4,13 +4,30 @@
 //! meshnet:1,key=kXeyMnjL8PPRfDbyrMm1XpyF-HsiClOG7DcNZj4g4zc,ip=10.42.0.1/24,radio=d45b9db8,name=west,for=10.42.0.2,sum=5a17
 //! ```
 //!
-//! After the version, fields in this order, separated by commas; none of the characters means anything to a shell. A key is
-//! base64 as in URLs, without padding. `ip` (an address with its network's prefix length), `radio` and `for` may be there several
-//! times. The checksum finds what was mistyped; nothing here is signed: as with any public key, who hands it over is what
-//! makes it trustworthy.
+//! After the version, fields in this order, separated by commas; none of the characters means anything to a shell:
 //!
-//! Invariants: parsing is strict, so that a line has one spelling; its length, and how often a field is there, are bounded. A
-//! field that is unknown is an error: what a version 1 does not know, it cannot join.
+//! | field | times | |
+//! |---|---|---|
+//! | `key` | 1 | public key, base64 as in URLs, without padding |
+//! | `ip` | 1 to 8 | address with its network's prefix length |
+//! | `radio` | to 8 | node id of a radio |
+//! | `udp` | to 4 | `192.0.2.7:51820`, `vpn.example.org:51820`, or, without brackets, `2001:db8::7.51820` ([`Place`]) |
+//! | `name` | to 1 | what the sender calls itself |
+//! | `for` | to 8 | address that is kept for whoever joins |
+//! | `mtu` | to 1 | of the interface |
+//! | `mode` | to 1 | `wireguard`: the two shall be in mode WIREGUARD; without it, in mode PKI |
+//! | `psk` | to 1 | `wanted`, or a preshared key |
+//! | `to` | to 1 | in an answer: the beginning of the inviter's key |
+//! | `sum` | 1 | CRC-16/CCITT-FALSE of all before it |
+//!
+//! A line names a `radio` or a `udp`, but for an answer in the mode WIREGUARD: who sends that may be reachable only because it
+//! calls. Only that mode knows UDP, so that `udp` takes `mode`. The answer repeats the mode, and both ends set it explicitly.
+//!
+//! The checksum finds what was mistyped; nothing here is signed: as with any public key, who hands it over is what makes it
+//! trustworthy.
+//!
+//! Invariants: parsing is strict, so that a line has one spelling; its length, and how often a field is there, are bounded, and
+//! no value of a field is there twice. A field that is unknown is an error: what a version 1 does not know, it cannot join.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -19,12 +36,19 @@ use ipnet::IpNet;
 use meshnet_proto::key::{PresharedKey, PublicKey};
 use zeroize::Zeroizing;
 
-/// The longest line in bytes: what a QR code that a terminal can show holds, and more than all fields fill.
-pub(crate) const MAX_LEN: usize = 1280;
+use crate::place::Place;
+
+/// The longest line in bytes: what a QR code that a terminal can show holds (version 26 has 1367), and more than all fields
+/// fill.
+pub(crate) const MAX_LEN: usize = 1344;
+/// The one value of `mode`.
+const WIREGUARD: &str = "wireguard";
 /// What every line begins with.
 const START: &str = "meshnet:1";
 /// How often a field may be there.
 const MAX_TIMES: usize = 8;
+/// How many places by UDP there may be, which are longer than most fields.
+pub(crate) const MAX_UDP: usize = 4;
 /// A key's length in base64 without padding.
 const KEY_LEN: usize = 43;
 /// How much of the inviter's key an answer repeats: 72 bits, to find its network by.
@@ -41,12 +65,16 @@ pub(crate) struct Invitation {
     pub addresses: Vec<IpNet>,
     /// The node numbers of its radios.
     pub radios: Vec<u32>,
+    /// Where it is reached by UDP.
+    pub udp: Vec<Place>,
     /// What it calls itself.
     pub name: Option<String>,
     /// The addresses that it keeps for whoever joins.
     pub proposed: Vec<IpAddr>,
     /// The MTU of its interface.
     pub mtu: Option<u16>,
+    /// Whether the two shall be in mode WIREGUARD.
+    pub wireguard: bool,
     /// The secret beside the keys.
     pub psk: Psk,
     /// In an answer: the beginning of the inviter's key.
@@ -102,9 +130,13 @@ impl Invitation {
         put("key", &shorten(&self.key.to_string()));
         self.addresses.iter().for_each(|address| put("ip", &address.to_string()));
         self.radios.iter().for_each(|radio| put("radio", &format!("{radio:08x}")));
+        self.udp.iter().for_each(|place| put("udp", &place.to_line()));
         self.name.iter().for_each(|name| put("name", name));
         self.proposed.iter().for_each(|address| put("for", &address.to_string()));
         self.mtu.iter().for_each(|mtu| put("mtu", &mtu.to_string()));
+        if self.wireguard {
+            put("mode", WIREGUARD);
+        }
         match &self.psk {
             Psk::None => {}
             Psk::Wanted => put("psk", "wanted"),
@@ -144,23 +176,43 @@ impl Invitation {
         let mut fields = Fields { rest: fields.split(',').peekable() };
         let invitation = Self {
             key: fields.one("key", key)?.ok_or(BadInvitation::Missing("key"))?,
-            addresses: fields.several("ip", address)?,
-            radios: fields.several("radio", radio)?,
+            addresses: fields.several("ip", MAX_TIMES, address)?,
+            radios: fields.several("radio", MAX_TIMES, radio)?,
+            udp: fields.several("udp", MAX_UDP, Place::from_line)?,
             name: fields.one("name", name)?,
-            proposed: fields.several("for", |text| text.parse().ok())?,
+            proposed: fields.several("for", MAX_TIMES, |text| text.parse().ok())?,
             mtu: fields.one("mtu", mtu)?,
+            wireguard: fields.one("mode", |text| (text == WIREGUARD).then_some(()))?.is_some(),
             psk: fields.one("psk", psk)?.unwrap_or(Psk::None),
             to: fields.one("to", to)?,
         };
-        match (fields.rest.next(), &invitation) {
-            (Some(field), _) => Err(BadInvitation::Field(
-                field.split('=').next().unwrap_or_default().chars().take(20).collect(),
-            )),
-            (None, Self { addresses, .. }) if addresses.is_empty() => Err(BadInvitation::Missing("ip")),
-            (None, Self { radios, .. }) if radios.is_empty() => Err(BadInvitation::Missing("radio")),
-            // One spelling: what is read is what would be written.
-            (None, _) if *invitation.to_line() != line => Err(BadInvitation::Value("ip or for")),
-            (None, _) => Ok(invitation),
+        if let Some(field) = fields.rest.next() {
+            let field = field.split('=').next().unwrap_or_default();
+            return Err(BadInvitation::Field(field.chars().take(20).collect()));
+        }
+        invitation.check()?;
+        // One spelling: what is read is what would be written.
+        if *invitation.to_line() != line {
+            return Err(BadInvitation::Value("ip or for"));
+        }
+        Ok(invitation)
+    }
+
+    /// What single fields do not show.
+    fn check(&self) -> Result<(), BadInvitation> {
+        /// The most without a udp link: an Ethernet frame's.
+        const MAX_RADIO_MTU: u16 = 1500;
+        let calls = self.wireguard && self.to.is_some();
+        if self.addresses.is_empty() {
+            Err(BadInvitation::Missing("ip"))
+        } else if self.radios.is_empty() && self.udp.is_empty() && !calls {
+            Err(BadInvitation::Missing("radio or udp"))
+        } else if !self.udp.is_empty() && !self.wireguard {
+            Err(BadInvitation::Missing("mode"))
+        } else if !self.wireguard && self.mtu.is_some_and(|mtu| mtu > MAX_RADIO_MTU) {
+            Err(BadInvitation::Value("mtu"))
+        } else {
+            Ok(())
         }
     }
 }
@@ -183,14 +235,15 @@ impl Fields<'_> {
     }
 
     /// The values of the next fields, as long as they have this name.
-    fn several<T>(
+    fn several<T: PartialEq>(
         &mut self,
         name: &'static str,
+        most: usize,
         read: impl Fn(&str) -> Option<T>,
     ) -> Result<Vec<T>, BadInvitation> {
         let mut values = Vec::new();
         while let Some(value) = self.one(name, &read)? {
-            if values.len() == MAX_TIMES {
+            if values.len() == most || values.contains(&value) {
                 return Err(BadInvitation::Value(name));
             }
             values.push(value);
@@ -236,7 +289,7 @@ fn radio(text: &str) -> Option<u32> {
 }
 
 fn mtu(text: &str) -> Option<u16> {
-    text.parse().ok().filter(|mtu| (68..=1500).contains(mtu))
+    text.parse().ok().filter(|mtu| (68..=9000).contains(mtu))
 }
 
 /// A name as configurations take it.
@@ -273,14 +326,20 @@ impl fmt::Display for Psk {
 mod tests {
     use super::*;
 
+    fn place(text: &str) -> Place {
+        Place::read(text, None).unwrap()
+    }
+
     fn full() -> Invitation {
         Invitation {
             key: PublicKey::from_bytes([0xfb; 32]),
             addresses: vec!["10.42.0.1/24".parse().unwrap(), "fd42::1/64".parse().unwrap()],
             radios: vec![0xd45b_9db8, 1],
+            udp: ["192.0.2.7:51820", "[2001:db8::7]:51820", "vpn.example.org:1"].map(place).to_vec(),
             name: Some("west.example".to_owned()),
             proposed: vec!["10.42.0.2".parse().unwrap(), "fd42::2".parse().unwrap()],
             mtu: Some(1280),
+            wireguard: true,
             psk: Psk::Key(PresharedKey::from_bytes([0xff; 32])),
             to: Some("kXeyMnjL8PPR".to_owned()),
         }
@@ -292,9 +351,14 @@ mod tests {
 
     #[test]
     fn what_is_written_is_read_back() {
+        let none = Vec::new;
         let bare =
-            Invitation { name: None, proposed: Vec::new(), mtu: None, psk: Psk::None, to: None, ..full() };
-        for invitation in [full(), bare, Invitation { psk: Psk::Wanted, ..full() }] {
+            || Invitation { name: None, proposed: none(), mtu: None, psk: Psk::None, to: None, ..full() };
+        let by_radio = Invitation { udp: Vec::new(), wireguard: false, ..bare() };
+        let by_udp = Invitation { radios: Vec::new(), ..bare() };
+        let who_calls = Invitation { radios: Vec::new(), udp: Vec::new(), ..full() };
+        let wanted = Invitation { psk: Psk::Wanted, mtu: Some(8920), ..full() };
+        for invitation in [full(), bare(), by_radio, by_udp, who_calls, wanted] {
             let line = invitation.to_line();
             assert_eq!(Invitation::parse(&format!(" {}\n", *line)), Ok(invitation), "{}", *line);
         }
@@ -326,7 +390,39 @@ mod tests {
             (sealed("http://x"), BadInvitation::Start),
             (sealed("meshnet:1,key=x"), BadInvitation::Value("key")),
             (sealed(&key), BadInvitation::Missing("ip")),
-            (sealed(&format!("{key},ip=10.0.0.1/24")), BadInvitation::Missing("radio")),
+            (sealed(&format!("{key},ip=10.0.0.1/24")), BadInvitation::Missing("radio or udp")),
+            (sealed(&format!("{key},ip=10.0.0.1/24,mode=wireguard")), BadInvitation::Missing("radio or udp")),
+            (
+                sealed(&format!("{key},ip=10.0.0.1/24,to=kXeyMnjL8PPR")),
+                BadInvitation::Missing("radio or udp"),
+            ),
+            (sealed(&format!("{key},ip=10.0.0.1/24,udp=192.0.2.7:1")), BadInvitation::Missing("mode")),
+            (
+                sealed(&format!("{key},ip=10.0.0.1/24,udp=[2001:db8::7]:1,mode=wireguard")),
+                BadInvitation::Value("udp"),
+            ),
+            (
+                sealed(&format!("{key},ip=10.0.0.1/24{}", ",udp=a:1,udp=b:1,udp=c:1,udp=d:1,udp=e:1")),
+                BadInvitation::Value("udp"),
+            ),
+            (
+                sealed(&format!("{key},ip=10.0.0.1/24,udp=a:1,udp=a:1,mode=wireguard")),
+                BadInvitation::Value("udp"),
+            ),
+            (sealed(&format!("{key},ip=10.0.0.1/24,udp=a:1,mode=pki")), BadInvitation::Value("mode")),
+            (
+                sealed(&format!("{key},ip=10.0.0.1/24,udp=a:1,mode=wireguard,mode=wireguard")),
+                BadInvitation::Field("mode".to_owned()),
+            ),
+            (
+                sealed(&format!("{key},ip=10.0.0.1/24,mode=wireguard,udp=a:1")),
+                BadInvitation::Field("udp".to_owned()),
+            ),
+            (sealed(&format!("{key},ip=10.0.0.1/24,radio=00000001,mtu=1501")), BadInvitation::Value("mtu")),
+            (
+                sealed(&format!("{key},ip=10.0.0.1/24,radio=00000001,radio=00000001")),
+                BadInvitation::Value("radio"),
+            ),
             (sealed(&format!("{key},ip=10.0.0.1/33")), BadInvitation::Value("ip")),
             (sealed(&format!("{key},ip=10.0.0.1/24,radio=ffffffff")), BadInvitation::Value("radio")),
             (sealed(&format!("{key},ip=10.0.0.1/24,radio=00000001,mtu=9")), BadInvitation::Value("mtu")),
@@ -335,7 +431,13 @@ mod tests {
                 sealed(&format!("{key},ip=10.0.0.1/24,radio=00000001,later=1")),
                 BadInvitation::Field("later".to_owned()),
             ),
-            (sealed(&format!("{key}{}", ",ip=10.0.0.1/24".repeat(9))), BadInvitation::Value("ip")),
+            (
+                sealed(&format!(
+                    "{key}{}",
+                    (1..=9).map(|n| format!(",ip=10.0.0.{n}/24")).collect::<String>()
+                )),
+                BadInvitation::Value("ip"),
+            ),
             (format!("{key},ip=10.0.0.1/24"), BadInvitation::Cut),
             (format!("{key},sum=0000"), BadInvitation::Checksum),
             ("x".repeat(MAX_LEN + 1), BadInvitation::TooLong),
@@ -346,11 +448,14 @@ mod tests {
 
     #[test]
     fn the_largest_line_is_no_longer_than_may_be_read() {
-        let net: IpNet = "fd42:1111:2222:3333:4444:5555:6666:7777/128".parse().unwrap();
+        let longest = |n: usize| format!("fd42:1111:2222:3333:4444:5555:6666:777{n}");
+        let places =
+            (0..MAX_UDP).map(|n| place(&format!("{n}{}:65535", "x".repeat(crate::place::MAX_LINE_HOST - 1))));
         let large = Invitation {
-            addresses: vec![net; MAX_TIMES],
-            radios: vec![u32::MAX - 1; MAX_TIMES],
-            proposed: vec![net.addr(); MAX_TIMES],
+            addresses: (0..MAX_TIMES).map(|n| format!("{}/128", longest(n)).parse().unwrap()).collect(),
+            radios: (1..=8).map(|n| u32::MAX - n).collect(),
+            udp: places.collect(),
+            proposed: (0..MAX_TIMES).map(|n| longest(n).parse().unwrap()).collect(),
             name: Some("x".repeat(MAX_NAME_LEN)),
             ..full()
         };

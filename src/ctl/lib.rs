@@ -23,6 +23,7 @@ mod find;
 mod invitation;
 mod journal;
 mod ours;
+mod place;
 mod prompt;
 mod radios;
 mod render;

@@ -1,5 +1,6 @@
 //! What this host has to tell of its own networks: from the daemon if it runs, else from the configuration file.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use ipnet::IpNet;
@@ -8,10 +9,14 @@ use meshnet_bus::names::Instance;
 use meshnet_proto::key::{PrivateKey, PublicKey};
 
 use crate::bus::{self, Bus};
-use crate::conf::{self, Conf};
+use crate::conf::{self, Conf, Udp};
 use crate::error::Error;
 use crate::exit::Exit;
 use crate::invitation;
+use crate::place::Place;
+
+/// The mode of a peer that is spoken to in WireGuard's protocol, as configurations and the bus spell it.
+pub(crate) const WIREGUARD: &str = "WIREGUARD";
 
 /// One of our networks.
 #[derive(Debug)]
@@ -28,8 +33,10 @@ pub(crate) struct Ours {
     pub mtu: Option<u16>,
     /// The node numbers of our radios; only a running daemon knows them.
     pub radios: Vec<u32>,
-    /// The port of its first udp link, if it has one and the daemon tells; 0: another with each start.
-    pub udp_port: Option<u16>,
+    /// Whether it has a radio at all.
+    pub has_radio: bool,
+    /// Its first udp link, if it has one.
+    pub udp: Option<Udp>,
     /// Everybody else in it.
     pub peers: Vec<Known>,
 }
@@ -43,6 +50,10 @@ pub(crate) struct Known {
     pub name: Option<String>,
     /// Its addresses.
     pub allowed_ips: Vec<IpNet>,
+    /// Where it is reached by UDP.
+    pub udp: Vec<Place>,
+    /// Whether it is in mode WIREGUARD.
+    pub wireguard: bool,
 }
 
 /// Where our networks are looked for.
@@ -107,6 +118,8 @@ impl Ours {
             key: peer.public_key.clone(),
             name: peer.name.clone(),
             allowed_ips: peer.allowed_ips.iter().filter_map(|prefix| prefix.parse().ok()).collect(),
+            udp: peer.endpoints.iter().filter_map(|endpoint| Place::read(endpoint, None)).collect(),
+            wireguard: peer.mode == WIREGUARD,
         };
         Some(Self {
             name,
@@ -115,9 +128,8 @@ impl Ours {
             addresses: network.addresses.iter().filter_map(|address| address.parse().ok()).collect(),
             mtu: Some(network.mtu),
             radios: network.links.iter().filter_map(|link| radio(link.radio.radio.as_ref()?)).collect(),
-            udp_port: network.links.iter().find(|link| link.kind == "udp").map(|link| {
-                link.connect.rsplit_once(':').and_then(|(_, port)| port.parse().ok()).unwrap_or(0)
-            }),
+            has_radio: network.links.iter().any(|link| link.kind != "udp"),
+            udp: network.links.iter().find(|link| link.kind == "udp").map(|link| listening(&link.connect)),
             peers: network.peers.iter().map(peer).collect(),
         })
     }
@@ -126,13 +138,26 @@ impl Ours {
     fn configured(name: Instance, path: &Path) -> Result<Self, Error> {
         let conf = Conf::read(path)?;
         let mut peers = Vec::new();
-        let fields = ["PublicKey", "Name", "AllowedIPs"].map(|key| conf.sections("Peer", key));
-        let [keys, names, prefixes] = fields;
-        for ((key, name), prefixes) in keys.into_iter().zip(names).zip(prefixes) {
+        let udp = conf.udp();
+        let fields = ["PublicKey", "Name", "AllowedIPs", "Endpoint", "PeerMode"];
+        let [keys, names, prefixes, endpoints, modes] =
+            fields.map(|key| conf.sections("Peer", key).into_iter());
+        for ((((key, name), prefixes), endpoints), mode) in
+            keys.zip(names).zip(prefixes).zip(endpoints).zip(modes)
+        {
+            let places: Vec<Place> =
+                endpoints.iter().filter_map(|endpoint| Place::read(endpoint, None)).collect();
             peers.push(Known {
                 key: key.first().copied().unwrap_or_default().to_owned(),
                 name: name.first().map(|name| (*name).to_owned()),
                 allowed_ips: prefixes.iter().filter_map(|prefix| prefix.parse().ok()).collect(),
+                // As the daemon takes it where nothing is said.
+                wireguard: mode
+                    .last()
+                    .map_or(!places.is_empty() || (endpoints.is_empty() && udp.is_some()), |mode| {
+                        mode.eq_ignore_ascii_case(WIREGUARD)
+                    }),
+                udp: places,
             });
         }
         Ok(Self {
@@ -141,7 +166,8 @@ impl Ours {
             addresses: conf.interface("Address").iter().filter_map(|address| address.parse().ok()).collect(),
             mtu: conf.interface("MTU").first().and_then(|mtu| mtu.parse().ok()),
             radios: Vec::new(),
-            udp_port: conf.udp_port(),
+            has_radio: !conf.radios().is_empty(),
+            udp,
             peers,
             name,
         })
@@ -150,6 +176,19 @@ impl Ours {
     /// The beginning of our key, as an answer names it.
     pub(crate) fn key_start(&self) -> String {
         invitation::shorten(&self.key.to_string()).chars().take(invitation::TO_LEN).collect()
+    }
+}
+
+/// Where a udp link listens, of what its daemon says: `udp://*:51820`, `udp://*%eth0:51820`, `udp://192.0.2.7:51820`,
+/// `udp://192.0.2.7:51820%eth0`.
+fn listening(connect: &str) -> Udp {
+    let place = connect.strip_prefix("udp://").unwrap_or(connect);
+    match place.split('%').next().unwrap_or_default().parse::<SocketAddr>() {
+        Ok(at) => Udp { port: at.port(), address: Some(at.ip()) },
+        Err(_) => {
+            let port = place.rsplit_once(':').and_then(|(_, port)| port.parse().ok());
+            Udp { port: port.unwrap_or(0), address: None }
+        }
     }
 }
 
@@ -177,4 +216,24 @@ pub(crate) fn host_name() -> Option<String> {
     let name = std::fs::read_to_string("/proc/sys/kernel/hostname").ok()?;
     let name = name.trim().split('.').next()?;
     invitation::name(name).filter(|name| name != "localhost")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_daemon_says_of_a_udp_link_is_understood() {
+        for (text, port, address) in [
+            ("udp://*:51820", 51820, None),
+            ("udp://*%wlan0:7", 7, None),
+            ("udp://192.0.2.7:0", 0, Some("192.0.2.7")),
+            ("udp://[2001:db8::7]:5", 5, Some("2001:db8::7")),
+            ("udp://192.0.2.7:5%eth0", 5, Some("192.0.2.7")),
+            ("", 0, None),
+        ] {
+            let address = address.map(|text| text.parse().unwrap());
+            assert_eq!(listening(text), Udp { port, address }, "{text}");
+        }
+    }
 }

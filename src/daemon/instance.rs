@@ -16,6 +16,7 @@ mod report;
 mod store;
 mod supervised;
 mod timer;
+mod tuning;
 mod ways;
 
 use std::collections::BTreeMap;
@@ -40,6 +41,7 @@ use self::links::Links;
 use self::names::Names;
 use self::store::Store;
 use self::timer::Timer;
+use self::tuning::Tuner;
 use crate::cipher;
 use crate::config::{Config, Source};
 use crate::control::{Change, Control, Handle};
@@ -105,11 +107,13 @@ pub struct Instance {
     /// The udp link that was served last.
     served: LinkId,
     names: Names,
-    /// Where others may reach this host.
-    surroundings: Vec<IpAddr>,
+    /// Where others may reach this host, as far as it is known.
+    surroundings: Option<Vec<IpAddr>>,
     awake: Awake,
-    /// A peer may be reached by other means than the kernel knows.
-    routes_due: bool,
+    /// Which peers are reached by other means than the kernel knows.
+    tuner: Tuner,
+    /// It does not want to know.
+    tuning_fails: bool,
     from_links: mpsc::Receiver<FromLink>,
     interface: Interface,
     /// What the interface is, unless the kernel refused to make it so.
@@ -216,9 +220,10 @@ impl Instance {
             blocked: None,
             served: LinkId(0),
             names,
-            surroundings: Vec::new(),
+            surroundings: None,
             awake: Awake::new(),
-            routes_due: false,
+            tuner: Tuner::default(),
+            tuning_fails: false,
             from_links,
             interface,
             settings: Some(settings),
@@ -274,6 +279,7 @@ impl Instance {
                     self.handle_udp(link)?;
                 }
                 writable = self.links.writable(blocked) => writable.context("cannot wait for UDP")?,
+                outcome = self.tuner.outcome() => self.handle_tuned(outcome),
                 Some(resolved) = self.names.resolved.recv() => self.handle_resolved(resolved),
                 readable = self.tap.readable(), if blocked.is_none() => {
                     readable.context("cannot wait for the TAP")?;
@@ -324,7 +330,7 @@ impl Instance {
                 info!(interface = self.config.tap_name, "the interface is up again");
                 self.tap_is_up = true;
             }
-            InterfaceEvent::Surroundings(addresses) => self.handle_surroundings(addresses),
+            InterfaceEvent::Surroundings(surroundings) => self.handle_surroundings(surroundings),
             InterfaceEvent::Broken(error) => bail!("the interface is up again, but {error}"),
             InterfaceEvent::Removed => {
                 error!(message_id = catalog::INTERFACE_TAKEN, "somebody removed the interface");
@@ -338,6 +344,10 @@ impl Instance {
     fn drain(&mut self) -> anyhow::Result<bool> {
         let now = Instant::now();
         let mut more = false;
+        if let Some(unix_time) = self.awake.clock_was_set() {
+            debug!("the wall clock was set");
+            self.node.set_unix_time(unix_time, now);
+        }
         if self.awake.slept() {
             info!("the host was suspended: every path has to show that it still works");
             self.node.handle_resume(now);

@@ -1,7 +1,7 @@
 //! The interface's addresses, MTU, routes and state, over rtnetlink.
 //!
-//! A helper thread with a runtime of its own is the only one that keeps CAP_NET_ADMIN. It takes one kind of request,
-//! [`Settings`] to apply, and it applies them to one interface, whose index it looks up once at its start: whoever takes over
+//! A helper thread with a runtime of its own is the only one that keeps CAP_NET_ADMIN. It takes two kinds of request,
+//! [`Settings`] to apply and changes of their [`Ways`], and it applies them to one interface, whose index it looks up once at its start: whoever takes over
 //! the thread that talks to strangers can ask for nothing else. It also watches that interface: it says if somebody else takes
 //! it down or away, and puts back what it lost once it is up again.
 //!
@@ -27,6 +27,7 @@ use rtnetlink::sys::AsyncSocket as _;
 use tokio::sync::{mpsc, oneshot};
 use tracing::{debug, warn};
 
+pub use surroundings::Surroundings;
 pub use watch::InterfaceEvent;
 
 /// How many requests and events may wait.
@@ -78,6 +79,24 @@ impl Settings {
         Self { mac, mtu, addresses, routes, ways }
     }
 
+    /// Takes over what is reached by radio from here on, or (`None`) is not any more.
+    fn tune(&mut self, changes: &BTreeMap<IpNet, Option<u16>>) {
+        let Ways::Mixed(by_radio) = &mut self.ways else { return };
+        for (prefix, way) in changes {
+            match way {
+                Some(mtu) => by_radio.insert(*prefix, *mtu),
+                None => by_radio.remove(prefix),
+            };
+        }
+    }
+
+    /// Whether a prefix is one of [`Self::own_routes`].
+    fn has_own_route(&self, prefix: &IpNet) -> bool {
+        let spoken = matches!(prefix, IpNet::V4(_)) || speaks_ipv6(self.mtu);
+        let by_radio = matches!(&self.ways, Ways::Mixed(by_radio) if by_radio.contains_key(prefix));
+        self.routes.binary_search(prefix).is_ok() || spoken && by_radio
+    }
+
     /// Everything that has a route of its own: what `routes` says, and what is to be told apart from its surroundings.
     fn own_routes(&self) -> BTreeSet<IpNet> {
         let mut all: BTreeSet<IpNet> = self.routes.iter().copied().collect();
@@ -94,15 +113,23 @@ const fn speaks_ipv6(mtu: u16) -> bool {
     mtu >= crate::config::IPV6_MTU
 }
 
+/// What is asked of the helper.
+enum Wanted {
+    /// All of the interface.
+    Configure(Settings),
+    /// Routes alone.
+    Tune(BTreeMap<IpNet, Option<u16>>),
+}
+
 /// A request to the helper.
-struct Configure {
-    settings: Settings,
+struct Request {
+    wanted: Wanted,
     done: oneshot::Sender<anyhow::Result<()>>,
 }
 
 /// The helper, as the rest of the daemon sees it.
 pub struct Interface {
-    requests: mpsc::Sender<Configure>,
+    requests: mpsc::Sender<Request>,
 }
 
 impl Interface {
@@ -113,14 +140,21 @@ impl Interface {
     /// If the kernel refuses something; what came before it stays.
     pub fn configure(&self, settings: Settings) -> anyhow::Result<()> {
         let (done, answer) = oneshot::channel();
-        self.requests.blocking_send(Configure { settings, done }).map_err(|_| gone())?;
+        let request = Request { wanted: Wanted::Configure(settings), done };
+        self.requests.blocking_send(request).map_err(|_| gone())?;
         answer.blocking_recv().map_err(|_| gone())?
     }
 
-    /// As [`Interface::configure`], without waiting for what comes of it. Returns whether the helper takes it.
-    pub fn request(&self, settings: Settings) -> bool {
-        let (done, _nobody) = oneshot::channel();
-        self.requests.try_send(Configure { settings, done }).is_ok()
+    /// Changes what the settings say of radios: which prefixes are reached by one, and how long a packet may be there, or
+    /// (`None`) not any more. Only their routes are touched. Returns where the kernel's answer will come, unless the helper
+    /// takes no more at present.
+    #[must_use]
+    pub fn tune(
+        &self,
+        changes: BTreeMap<IpNet, Option<u16>>,
+    ) -> Option<oneshot::Receiver<anyhow::Result<()>>> {
+        let (done, answer) = oneshot::channel();
+        self.requests.try_send(Request { wanted: Wanted::Tune(changes), done }).ok().map(|()| answer)
     }
 
     /// As [`Interface::configure`], for a task.
@@ -129,7 +163,8 @@ impl Interface {
     /// If the kernel refuses something; what came before it stays.
     pub async fn reconfigure(&self, settings: Settings) -> anyhow::Result<()> {
         let (done, answer) = oneshot::channel();
-        self.requests.send(Configure { settings, done }).await.map_err(|_| gone())?;
+        let request = Request { wanted: Wanted::Configure(settings), done };
+        self.requests.send(request).await.map_err(|_| gone())?;
         answer.await.map_err(|_| gone())?
     }
 }
@@ -161,7 +196,7 @@ pub fn start(name: &str, surroundings: bool) -> anyhow::Result<(Interface, mpsc:
 fn run(
     name: &str,
     surroundings: bool,
-    requests: mpsc::Receiver<Configure>,
+    requests: mpsc::Receiver<Request>,
     events: mpsc::Sender<InterfaceEvent>,
     ready: oneshot::Sender<anyhow::Result<()>>,
 ) {
@@ -238,16 +273,29 @@ async fn serve(
     handle: &rtnetlink::Handle,
     mut watch: watch::Watch,
     mut around: Option<Around>,
-    mut requests: mpsc::Receiver<Configure>,
+    mut requests: mpsc::Receiver<Request>,
     events: mpsc::Sender<InterfaceEvent>,
 ) {
     let index = watch.index();
-    let mut current = None;
+    let mut current: Option<Settings> = None;
     loop {
         let event = tokio::select! {
             request = requests.recv() => {
-                let Some(Configure { settings, done }) = request else { return };
-                let applied = apply::apply(handle, index, &settings).await;
+                let Some(Request { wanted, done }) = request else { return };
+                let (settings, applied) = match (wanted, &current) {
+                    (Wanted::Configure(settings), _) => {
+                        let applied = apply::apply(handle, index, &settings).await;
+                        (settings, applied)
+                    }
+                    (Wanted::Tune(changes), Some(current)) => {
+                        let mut settings = current.clone();
+                        settings.tune(&changes);
+                        let applied = apply::tune(handle, index, &settings, changes.keys()).await;
+                        (settings, applied)
+                    }
+                    // Before it is anything there is nothing to tune.
+                    (Wanted::Tune(_), None) => continue,
+                };
                 // Somebody who asked for what cannot be must not keep the interface from coming up again as it was.
                 if applied.is_ok() {
                     current = Some(settings);
@@ -277,8 +325,8 @@ async fn serve(
             },
             () = Around::passed(around.as_ref()) => {
                 around = Some(Around { due: None });
-                match surroundings::addresses(handle, index).await {
-                    Ok(addresses) => InterfaceEvent::Surroundings(addresses),
+                match surroundings::look(handle, index).await {
+                    Ok(surroundings) => InterfaceEvent::Surroundings(surroundings),
                     Err(error) => {
                         debug!(%error, "cannot look at this host's addresses");
                         continue;
@@ -319,6 +367,22 @@ mod tests {
         let settings = Settings::new([2; 6], 1420, nets(&["10.42.0.1/24"]), [host], ways);
         assert_eq!(settings.routes, []);
         assert_eq!(settings.own_routes(), [host].into());
+    }
+
+    #[test]
+    fn a_change_of_ways_concerns_the_routes_that_it_names() {
+        let allowed = nets(&["10.42.0.2/32", "10.42.0.3/32", "10.43.0.0/16", "fd43::/64"]);
+        let settings =
+            |ways| Settings::new([2; 6], 1000, nets(&["10.42.0.1/24"]), allowed.clone(), Ways::Mixed(ways));
+        let mut tuned = settings([(allowed[0], 576)].into());
+        tuned.tune(&[(allowed[0], None), (allowed[1], Some(600)), (allowed[2], Some(700))].into());
+        tuned.tune(&[(allowed[1], Some(800)), (allowed[3], Some(1280))].into());
+        let by_radio = [(allowed[1], 800), (allowed[2], 700), (allowed[3], 1280)];
+        assert_eq!(tuned, settings(by_radio.into()));
+        for prefix in &allowed {
+            assert_eq!(tuned.has_own_route(prefix), tuned.own_routes().contains(prefix), "{prefix}");
+        }
+        assert_eq!(tuned.own_routes(), [allowed[1], allowed[2]].into(), "IPv6 is not spoken");
     }
 
     #[test]

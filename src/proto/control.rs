@@ -138,6 +138,12 @@ impl Control {
         plaintext.first().is_some_and(|kind| (0x01..=0x0f).contains(kind))
     }
 
+    /// Whether a plaintext is a probe, by its first byte.
+    #[must_use]
+    pub fn is_probe(plaintext: &[u8]) -> bool {
+        plaintext.first() == Some(&PROBE)
+    }
+
     /// Reads a message.
     ///
     /// # Errors

@@ -90,6 +90,8 @@ pub enum DropReason {
     NoRoute,
     /// From the interface: longer than the interface's MTU, or than fragments can carry.
     TooBig,
+    /// From the interface: a datagram of a link of ours to that very peer, which would carry itself.
+    Loop,
     /// No link reaches the peer at present.
     NoPath,
     /// The peer's wait queue for a handshake is full: the oldest gave way.
@@ -149,6 +151,7 @@ impl DropReason {
             Self::Noise => "noise",
             Self::NoRoute => "no-route",
             Self::TooBig => "too-big",
+            Self::Loop => "loop",
             Self::NoPath => "no-path",
             Self::HandshakeBacklog => "handshake-backlog",
             Self::HandshakeTimeout => "handshake-timeout",

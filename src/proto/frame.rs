@@ -308,7 +308,7 @@ impl Tcp {
 }
 
 /// TCP's circular order of sequence numbers (RFC 9293 section 3.4).
-const fn is_ahead(a: u32, b: u32) -> bool {
+pub(crate) const fn is_ahead(a: u32, b: u32) -> bool {
     let ahead = a.wrapping_sub(b);
     ahead != 0 && ahead < 1 << 31
 }

@@ -28,6 +28,12 @@ impl Bucket {
         allowed
     }
 
+    /// When [`Self::take`] succeeds next.
+    pub fn next(&self, now: Instant) -> Instant {
+        let spare = self.interval * self.burst.saturating_sub(1);
+        self.full_at.and_then(|at| at.checked_sub(spare)).map_or(now, |at| at.max(now))
+    }
+
     /// Whether nothing was taken that has not come back.
     pub fn is_full(&self, now: Instant) -> bool {
         self.full_at.is_none_or(|at| at <= now)
@@ -49,5 +55,8 @@ mod tests {
         assert_eq!(taken(&mut bucket, 9), 0);
         assert_eq!(taken(&mut bucket, 10), 1);
         assert_eq!(taken(&mut bucket, 1000), 3);
+        let next = bucket.next(start + Duration::from_secs(1000));
+        assert_eq!(next, start + Duration::from_secs(1010));
+        assert!(!bucket.take(next - Duration::from_nanos(1)) && bucket.take(next));
     }
 }

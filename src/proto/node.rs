@@ -7,7 +7,7 @@
 //! A frame's way out: `device` answers what the kernel asks its imagined Ethernet and finds the peer; `outbound` lets the
 //! frame wait for what it lacks, queues it on a link, and seals it when it leaves. A datagram's way in: `inbound` opens
 //! it, checks that the peer may speak as the inner source, and hands the frame to the interface. `peer` and `pki` hold a
-//! peer's state, `links` a link's (`link_news` is what its driver says), `store` the state file, `durable` what goes into it.
+//! peer's state, `links` a link's (`link_news` is what its driver says), `store` the state file, `durable` and `stamps` what goes into it.
 //! `roster` changes the peers while all this runs; `ping` pings them, and `quality` is what is measured of them.
 //!
 //! Invariants: every packet comes out, waits in a bounded place, or is counted in a [`DropReason`]; a peer's timer in
@@ -33,6 +33,7 @@ mod quality;
 mod rekey;
 mod roster;
 mod silence;
+mod stamps;
 mod stock;
 mod store;
 #[cfg(test)]
@@ -56,6 +57,7 @@ use self::peers::Peers;
 use self::ping::Ping;
 pub use self::ping::PingError;
 pub use self::rekey::RekeyError;
+use self::stamps::StampStore;
 use self::wireguard::Clock;
 use crate::account::Account;
 use crate::aead::{Aead, Portable};
@@ -132,6 +134,8 @@ pub struct Node {
     account: Account,
     /// When each peer needs attention, and why.
     timers: BTreeSet<(Instant, PeerIndex, &'static str)>,
+    /// The current paths of WIREGUARD peers, as of when each was settled last.
+    ways: BTreeSet<(LinkId, LinkAddr, PeerIndex)>,
     /// Addresses that a link has no key for.
     keyless: BTreeSet<(LinkId, LinkAddr)>,
     /// A peer that packets were sealed for since it was last settled, and when.
@@ -143,6 +147,9 @@ pub struct Node {
     /// The identifier of our pings, and the key that marks them.
     ping_id: u16,
     ping_key: [u8; 32],
+    /// Peers that something happened to which the state file may have to tell.
+    unsaved: BTreeSet<PeerIndex>,
+    stamps: StampStore,
     store_due: bool,
     closing: bool,
 }
@@ -185,7 +192,7 @@ impl Node {
             handshakes: HANDSHAKES,
             gate: Gate::new(&public_key),
             indices: Indices::default(),
-            clock: Clock { born: now, unix_time },
+            clock: Clock { set: now, unix_time },
             aead: &Portable,
             own_addresses: Vec::new(),
             unreachables: UNREACHABLES,
@@ -196,6 +203,7 @@ impl Node {
             events: VecDeque::new(),
             account: Account::default(),
             timers: BTreeSet::new(),
+            ways: BTreeSet::new(),
             keyless: BTreeSet::new(),
             unsettled: None,
             next_token: 0,
@@ -203,6 +211,8 @@ impl Node {
             next_ping: 0,
             ping_id: u16::from_be_bytes(ping_id),
             ping_key,
+            unsaved: BTreeSet::new(),
+            stamps: StampStore::default(),
             store_due: false,
             closing: false,
         };
@@ -215,6 +225,11 @@ impl Node {
     /// Has the sessions of WIREGUARD peers sealed and opened by this implementation.
     pub const fn set_aead(&mut self, aead: &'static dyn Aead) {
         self.aead = aead;
+    }
+
+    /// Takes what the wall clock shows: whenever it was set, or the host slept. In between it goes on by itself.
+    pub const fn set_unix_time(&mut self, unix_time: Duration, now: Instant) {
+        self.clock = Clock { set: now, unix_time };
     }
 
     /// Takes the buffer of a datagram that was sent, for use again.
@@ -236,6 +251,7 @@ impl Node {
             state.expire_ready(&mut self.account, now);
         }
         self.expire_pings(now);
+        self.stamps_timeout(now);
     }
 
     fn peer_timeout(&mut self, at: PeerIndex, now: Instant) {
@@ -342,7 +358,7 @@ impl Node {
         let peer = self.timers.first().map(|(due, _, why)| (*due, *why));
         let links = self.links.values().filter_map(|state| state.deadline(now));
         let unsettled = self.unsettled.map(|(_, since)| (since, "packets sealed"));
-        links.chain(peer).chain(self.ping_deadline()).chain(unsettled).min()
+        links.chain(peer).chain(self.ping_deadline()).chain(self.stamps.deadline()).chain(unsettled).min()
     }
 
     /// Returns the state of everything, for status displays.

@@ -121,6 +121,8 @@ pub struct Paths {
     /// The path that was given up last, and when.
     fell: Option<(u8, Instant)>,
     watch: Watch,
+    /// The peer has sent packets by the current path since it is ours.
+    joined: bool,
     search: Search,
     announcing: Announcing,
     strangers: Allowance,
@@ -141,8 +143,19 @@ impl Paths {
 
     /// The peer showed itself to be meshnet, or its keys were changed and nothing is known.
     pub fn set_kin(&mut self, kin: bool, now: Instant) {
-        self.kin = kin;
+        let news = kin && !std::mem::replace(&mut self.kin, kin);
+        // A stock peer is followed to where it speaks from; of a kin peer that place has to show that it is the peer's.
+        if let Some(at) = self.current.filter(|at| news && !self.candidates[*at].is_usable()) {
+            self.switch(self.best(None), Why::Untried, now);
+            self.ask(at, now);
+        }
         self.settle(now);
+    }
+
+    /// Returns whether the peer is known or assumed to be meshnet.
+    #[must_use]
+    pub const fn is_kin(&self) -> bool {
+        self.kin
     }
 
     /// Changes what bulk traffic may do.
@@ -270,10 +283,10 @@ impl Paths {
         })
     }
 
-    /// Whether the current path is silent and has been asked why: what is sent by it may not arrive.
+    /// Whether the current path has been silent for a little while that we sent by it: what is sent may not arrive.
     #[must_use]
-    pub const fn is_doubted(&self) -> bool {
-        self.watch.probes > 0
+    pub fn is_silent(&self, now: Instant) -> bool {
+        self.watch.is_silent(now)
     }
 
     fn chosen(&self) -> Option<&Candidate> {

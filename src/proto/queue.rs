@@ -8,19 +8,25 @@
 //! somebody waits for ([`Class::Interactive`]) is charged a quarter.
 //!
 //! **Needless packets.** A TCP segment that still waits when it comes again takes the old one's place; one that has left
-//! so recently that no answer can be back yet, or whose lost parts the link still brings by itself, is dropped; an acknowledgement that a later one covers is dropped. Of
-//! a stream of acknowledgements every second one is enough (RFC 9293 section 3.8.6.3), though its receiver's kernel, which
-//! sees the segments arrive slowly, sends them all: each other one is held for as long as its successor takes. None of
-//! this changes what the two ends of the connection agree on, it only saves air.
+//! so recently that no answer can be back yet, or whose lost parts the link still brings by itself, is dropped; an
+//! acknowledgement that a later one covers is dropped, but for the one that completes a connection: a segment in parts would
+//! bring it so late that the other end asks for it again. Of a stream of acknowledgements every second one is enough (RFC
+//! 9293 section 3.8.6.3), though its receiver's kernel, which sees the segments arrive slowly, sends them all: each other one
+//! is held for as long as its successor takes, if the next segment is as long as what this one acknowledges. None of this
+//! changes what the two ends of the connection agree on, it only saves air.
 //!
-//! Invariants: at most [`MAX_FLOW`] frames of a flow and [`MAX_FRAMES`] in all; idle flows are forgotten in time; no frame is returned after its time.
+//! Invariants: at most [`MAX_FLOW`] frames of a flow and [`MAX_FRAMES`] in all; idle flows and peers are forgotten in time,
+//! so that what is looked through is bounded by what waits, however many peers there are; no frame is returned after its
+//! time.
 
 mod removal;
+mod turns;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
+use self::turns::Turns;
 use crate::account::Account;
 use crate::event::DropReason;
 use crate::frame::{Frame, Inner, Packet, Tcp, tcp_flag};
@@ -32,6 +38,8 @@ pub const MAX_FLOW: usize = 32;
 pub const MAX_FRAMES: usize = 256;
 /// An IP packet up to this length is small enough to be somebody's keystroke or question.
 const SMALL: usize = 128;
+/// A segment is hardly longer: what Ethernet carries. Who acknowledges more acknowledges several.
+const LONGEST: u32 = 1500;
 /// TCP segments that have left and are remembered, per flow.
 const REMEMBERED: usize = 16;
 /// Idle flows whose tags and segments are remembered.
@@ -42,8 +50,20 @@ const MAX_IDLE_FLOWS: usize = 64;
 pub struct Tempo {
     /// How soon after a segment left its answer can be here.
     pub answer: Duration,
-    /// How long the next segment of a stream takes to arrive.
+    /// How long the next segment of a stream takes to arrive, if it goes in one datagram.
     pub next: Duration,
+    /// What each further datagram adds to that.
+    pub part: Duration,
+    /// How many bytes of a segment go in a datagram; 0 if a segment always goes in one.
+    pub room: usize,
+}
+
+impl Tempo {
+    /// Returns how long the next segment takes to arrive, if it is as long as what was acknowledged last.
+    fn next_of(&self, acknowledged: u32) -> Duration {
+        let whole = u32::try_from(self.room).ok().and_then(|room| acknowledged.checked_div(room));
+        self.next + self.part * whole.unwrap_or(0)
+    }
 }
 
 /// Which peer, by a number that the node gives once and never again: what is kept under it by mistake after the peer was
@@ -60,7 +80,9 @@ pub struct FlowId {
 }
 
 impl FlowId {
-    fn of(packet: &Packet<'_>) -> Self {
+    /// Returns which conversation a packet is of.
+    #[must_use]
+    pub fn of(packet: &Packet<'_>) -> Self {
         Self {
             source: packet.source,
             destination: packet.destination,
@@ -101,6 +123,13 @@ impl Entry {
         Self { frame, class, expires, repair: Duration::ZERO, flow, tcp, held_until: None }
     }
 
+    /// Returns the connection of a TCP segment that takes sequence space, and its first number.
+    #[must_use]
+    pub fn segment(&self) -> Option<(FlowId, u32)> {
+        let tcp = self.tcp.filter(|tcp| tcp.length > 0)?;
+        Some((self.flow?, tcp.sequence))
+    }
+
     fn is_expired(&self, now: Instant) -> bool {
         self.expires <= now
     }
@@ -124,6 +153,8 @@ struct Flow {
     sent: VecDeque<(u32, u32, Instant)>,
     /// The last pure acknowledgement that came, and when.
     acknowledged: Option<(Tcp, Instant)>,
+    /// Something without SYN has left: the other end has been told that the connection is complete.
+    complete: bool,
 }
 
 #[derive(Debug, Default)]
@@ -138,7 +169,10 @@ struct Share {
 /// The queue. See the module's introduction.
 #[derive(Debug, Default)]
 pub struct Queue {
+    /// Of the peers for which frames wait, and of some that were served last.
     shares: BTreeMap<PeerIndex, Share>,
+    /// Every share by its tag.
+    turns: Turns,
     /// The tag of the peer served last.
     clock: Duration,
     len: usize,
@@ -164,6 +198,7 @@ impl Queue {
     /// Takes a frame for a peer.
     pub fn push(&mut self, peer: PeerIndex, entry: Entry, tempo: Tempo, account: &mut Account, now: Instant) {
         let share = self.shares.entry(peer).or_default();
+        self.turns.forget(peer, share);
         if share.waiting == 0 {
             share.tag = share.tag.max(self.clock);
         }
@@ -179,9 +214,11 @@ impl Queue {
         if share.flows.len() > MAX_FRAMES + MAX_IDLE_FLOWS {
             share.prune();
         }
+        self.turns.note(peer, share);
         if self.len > MAX_FRAMES {
             self.drop_from_longest(account);
         }
+        self.prune();
     }
 
     /// Returns the next frame of a class no less urgent than `least`, and its peer, charging what `price` says.
@@ -195,12 +232,14 @@ impl Queue {
         loop {
             let (peer, flow_id) = self.next_flow(least, now)?;
             let share = self.shares.get_mut(&peer).expect("just found");
+            self.turns.forget(peer, share);
             let flow = share.flows.get_mut(&flow_id).expect("just found");
             let entry = flow.entries.pop_front().expect("the next flow is not empty");
             self.len -= 1;
             share.waiting -= 1;
             if entry.is_expired(now) {
                 account.count(peer, DropReason::Expired);
+                self.turns.note(peer, share);
                 continue;
             }
             let cost = charge(entry.class, price(entry.frame.len()));
@@ -210,9 +249,20 @@ impl Queue {
             share.tag += cost;
             if let Some(tcp) = entry.tcp {
                 flow.remember(&tcp, now + entry.repair);
+                flow.complete |= tcp.flags & tcp_flag::SYN == 0;
             }
             share.prune();
+            self.turns.note(peer, share);
+            self.prune();
             return Some((peer, entry));
+        }
+    }
+
+    /// The link still brings what is lost of a segment that has left, until then: its peer has asked for it.
+    pub fn extend_repair(&mut self, peer: PeerIndex, (flow, sequence): (FlowId, u32), until: Instant) {
+        let flow = self.shares.get_mut(&peer).and_then(|share| share.flows.get_mut(&Some(flow)));
+        for (_, _, at) in flow.into_iter().flat_map(|flow| &mut flow.sent).filter(|sent| sent.0 == sequence) {
+            *at = until.max(*at);
         }
     }
 
@@ -237,8 +287,8 @@ impl Queue {
     }
 
     fn entries(&self) -> impl Iterator<Item = &Entry> {
-        let flows = self.shares.values().flat_map(|share| share.flows.values());
-        flows.flat_map(|flow| &flow.entries)
+        let busy = self.turns.busy().filter_map(|peer| self.shares.get(&peer));
+        busy.flat_map(|share| share.flows.values()).flat_map(|flow| &flow.entries)
     }
 
     /// Returns whether frames of a peer wait.
@@ -249,25 +299,33 @@ impl Queue {
 
     fn next_flow(&self, least: Class, now: Instant) -> Option<(PeerIndex, Option<FlowId>)> {
         let urgent = |flow: &Flow| flow.entries.front().is_some_and(|entry| entry.may_go(least, now));
-        let busy =
-            self.shares.iter().filter(|(_, share)| share.waiting > 0 && share.flows.values().any(urgent));
-        let (peer, share) = busy.min_by_key(|(_, share)| share.tag)?;
+        let busy = self.turns.busy().filter_map(|peer| Some((peer, self.shares.get(&peer)?)));
+        let (peer, share) = busy.into_iter().find(|(_, share)| share.flows.values().any(urgent))?;
         // Ties go to what is more urgent.
         let key = |(_, flow): &(&Option<FlowId>, &Flow)| (flow.tag, flow.entries.front().map(|e| e.class));
         let busy = share.flows.iter().filter(|(_, flow)| urgent(flow));
-        busy.min_by_key(key).map(|(id, _)| (*peer, *id))
+        busy.min_by_key(key).map(|(id, _)| (peer, *id))
     }
 
     fn drop_from_longest(&mut self, account: &mut Account) {
-        let flows = self.shares.iter_mut().flat_map(|(peer, share)| {
-            let waiting = &mut share.waiting;
-            share.flows.values_mut().max_by_key(|flow| flow.entries.len()).map(|flow| (*peer, waiting, flow))
-        });
-        if let Some((peer, waiting, flow)) = flows.max_by_key(|(_, _, flow)| flow.entries.len()) {
-            flow.entries.pop_front();
-            *waiting -= 1;
+        let longest = |share: &Share| share.flows.values().map(|flow| flow.entries.len()).max();
+        let busy = self.shares.iter().max_by_key(|(_, share)| longest(share));
+        let Some(peer) = busy.map(|(peer, _)| *peer) else { return };
+        let Some(share) = self.shares.get_mut(&peer) else { return };
+        self.turns.forget(peer, share);
+        let flow = share.flows.values_mut().max_by_key(|flow| flow.entries.len());
+        if flow.and_then(|flow| flow.entries.pop_front()).is_some() {
+            share.waiting -= 1;
             self.len -= 1;
             account.count(peer, DropReason::QueueOverflow);
+        }
+        self.turns.note(peer, share);
+    }
+
+    /// Forgets idle peers, first those that would start at the clock anyway.
+    fn prune(&mut self) {
+        while let Some(peer) = self.turns.take_idle() {
+            self.shares.remove(&peer);
         }
     }
 }
@@ -285,7 +343,7 @@ impl Flow {
             if self.cannot_be_answered_yet(&tcp, tempo.answer, now) {
                 return dropped(DropReason::TcpDuplicate);
             }
-            let covered = self.drop_covered_acks(&tcp, dropped);
+            let covered = self.drop_covered_acks(&tcp, entry.repair.is_zero(), dropped);
             entry.held_until = self.hold(&tcp, covered, tempo, now);
         }
         // Nothing waits behind a held acknowledgement.
@@ -315,23 +373,23 @@ impl Flow {
         if !tcp.is_pure_ack() {
             return None;
         }
-        let before = self.acknowledged.replace((*tcp, now));
-        let streams = before.is_some_and(|(last, at)| {
-            tcp.acknowledges_more_than(&last) && now.saturating_duration_since(at) < tempo.next * 2
-        });
-        (streams && !covers_another && !tcp.reports_loss).then_some(now + tempo.next)
+        let (last, at) = self.acknowledged.replace((*tcp, now))?;
+        let next = tempo.next_of(tcp.acknowledgement.wrapping_sub(last.acknowledgement).min(LONGEST));
+        let streams = tcp.acknowledges_more_than(&last) && now.saturating_duration_since(at) < next * 2;
+        (streams && !covers_another && !tcp.reports_loss).then_some(now + next)
     }
 
-    /// A pure acknowledgement goes when a newer one, or a segment that says as much, comes behind it. Returns whether any
-    /// did.
-    fn drop_covered_acks(&mut self, newer: &Tcp, dropped: &mut impl FnMut(DropReason)) -> bool {
+    /// A pure acknowledgement goes when a newer one, or a segment that says as much, comes behind it; `soon`: which goes in
+    /// one datagram. Returns whether any did.
+    fn drop_covered_acks(&mut self, newer: &Tcp, soon: bool, dropped: &mut impl FnMut(DropReason)) -> bool {
         if newer.flags & tcp_flag::ACK == 0 {
             return false;
         }
         let before = self.entries.len();
+        let carries = newer.length > 0 && (soon || self.complete);
         self.entries.retain(|entry| {
             let covered = entry.tcp.is_some_and(|waiting| {
-                let carried = newer.length > 0 && newer.acknowledgement == waiting.acknowledgement;
+                let carried = carries && newer.acknowledgement == waiting.acknowledgement;
                 waiting.is_pure_ack() && (carried || newer.acknowledges_more_than(&waiting))
             });
             if covered {

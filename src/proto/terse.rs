@@ -8,6 +8,7 @@
 //! - [`handshake`]: the two messages of the handshake without what follows from the static keys.
 //! - [`fragment`], [`keeper`], [`reassembly`]: a sealed packet that is longer than the link carries goes in parts, and what
 //!   is lost of it is sent again.
+//! - [`order`]: segments of TCP connections do not overtake one that is being repaired.
 //! - [`parity`]: when a part more is cheaper than asking.
 
 pub mod fragment;
@@ -15,6 +16,7 @@ pub mod frame;
 pub mod handshake;
 pub mod header;
 pub mod keeper;
+pub mod order;
 pub mod parity;
 pub mod reassembly;
 

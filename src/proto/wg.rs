@@ -3,7 +3,8 @@
 //! - [`message`]: the four messages on the wire; [`noise`]: the handshake; [`tai64n`]: its timestamp.
 //! - [`mac`]: the MACs that end handshake messages, and cookies as their receiver uses them; [`gate`]: what a stranger's
 //!   handshake message passes, and cookies as their maker does.
-//! - [`session`]: keys, counter and [`window`]; [`index`]: who is meant by an index.
+//! - [`session`]: keys, counter and [`window`]; [`index`]: who is meant by an index;
+//!   [`sign`]: what an index tells another node.
 //! - [`tunnel`]: one peer's machine, which decides when handshakes are due and which session is used; [`regime`]: by which
 //!   constants.
 //!
@@ -17,6 +18,7 @@ pub mod message;
 pub mod noise;
 pub mod regime;
 pub mod session;
+pub mod sign;
 pub mod tai64n;
 #[cfg(test)]
 pub(crate) mod tests;

@@ -3,12 +3,13 @@
 //! Life-cycle: a plan from the first bytes → transitions until the bytes are used up → all faults off, everything started
 //! → the hosts send until every one got something from every other ([`heal`]) within a bounded simulated time.
 
+mod draw;
+
 use std::fmt;
 use std::time::Duration;
 
 use meshnet_proto::config::PeerMode;
 use meshnet_proto::link::LinkAddr;
-use meshnet_proto::meshtastic::airtime::Preset;
 use meshnet_radiosim::{Burst, Faults};
 use rand_chacha::ChaCha8Rng;
 use rand_core::{Rng as _, SeedableRng as _};
@@ -18,7 +19,7 @@ use crate::internet::Weather;
 use crate::packet::Kind;
 use crate::roam;
 use crate::script::Script;
-use crate::world::{PairPlan, Plan, StationPlan, Ways, World, address, num};
+use crate::world::{World, address, num};
 
 /// Transitions of one world, at most.
 const MAX_TRANSITIONS: usize = 120;
@@ -85,7 +86,7 @@ pub fn run(bytes: &[u8]) -> Result<Outcome, Failure> {
 /// As [`run`].
 pub fn tell(bytes: &[u8]) -> (World, Result<Outcome, String>) {
     let mut script = Script::new(bytes);
-    let mut world = World::new(plan(&mut script));
+    let mut world = World::new(draw::plan(&mut script));
     let told = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
         transitions(&mut world, &mut script);
         heal(&mut world)
@@ -101,73 +102,6 @@ pub fn tell(bytes: &[u8]) -> (World, Result<Outcome, String>) {
         why.unwrap_or_default().replace('\n', ", ")
     });
     (world, told)
-}
-
-/// Decodes what a world is like.
-fn plan(script: &mut Script<'_>) -> Plan {
-    const PRESETS: [&str; 8] = [
-        "SHORT_TURBO",
-        "SHORT_FAST",
-        "LONG_FAST",
-        "MEDIUM_FAST",
-        "MEDIUM_FAST",
-        "SHORT_SLOW",
-        "LONG_MODERATE",
-        "LONG_TURBO",
-    ];
-    const COUNTS: [usize; 8] = [2, 2, 2, 2, 3, 3, 4, 5];
-    let seed = u64::from(script.byte()) << 8 | u64::from(script.byte());
-    let count = script.choose(&COUNTS);
-    let region = script.choose(&["US", "US", "US", "EU_868", "EU_868", "UA_868"]);
-    // One percent of an hour is a few packets of a slow preset.
-    let presets = match region {
-        "UA_868" => &PRESETS[..2],
-        "EU_868" => &PRESETS[..6],
-        _ => &PRESETS[..],
-    };
-    let preset = Preset::by_name(script.choose(presets)).expect("these presets exist");
-    let mixed = script.once_in(2);
-    let tool = script.once_in(4).then(|| script.below(count));
-    let stations = (0..count).map(|at| {
-        let is_tool = tool == Some(at);
-        StationPlan {
-            tool: is_tool,
-            // The tool's own fragments are longer than any radio carries.
-            mtu: if is_tool { 180 } else { script.choose(&[180, 180, 300, 600, 1400]) },
-            rekey_after_messages: script.choose(&[1 << 16, 1 << 16, 5, 12, 40]),
-            hop_limit: script.choose(&[None, None, None, Some(0), Some(3)]),
-            attached: mixed && !is_tool && !script.once_in(4),
-            nat: mixed && !is_tool && script.once_in(4),
-        }
-    });
-    let stations: Vec<_> = stations.collect();
-    let mut pairs = std::collections::BTreeMap::new();
-    for a in 0..count {
-        for b in a + 1..count {
-            let any_tool = stations[a].tool || stations[b].tool;
-            if mixed && !any_tool && !script.once_in(4) {
-                let both_hidden = stations[a].nat && stations[b].nat;
-                let ways = script.choose(&[Ways::Radio, Ways::Both, Ways::Both, Ways::Free]);
-                let ways = if both_hidden && ways == Ways::Free { Ways::Both } else { ways };
-                let (mode, preshared) = (PeerMode::Wireguard, script.once_in(2));
-                pairs.insert((a, b), PairPlan { mode, preshared, ways });
-                continue;
-            }
-            let mode = if script.once_in(4) { PeerMode::Symmetric } else { PeerMode::Pki };
-            let preshared = script.once_in(2) || mode == PeerMode::Symmetric;
-            pairs.insert((a, b), PairPlan { mode, preshared, ways: Ways::Radio });
-        }
-    }
-    Plan {
-        seed,
-        preset,
-        region,
-        stations,
-        pairs,
-        acquainted: !script.once_in(6),
-        telemetry: Some(Duration::from_secs(script.choose(&[60, 60, 600, 1800]))),
-        node_info: !script.once_in(3),
-    }
 }
 
 fn transitions(world: &mut World, script: &mut Script<'_>) {

@@ -1,7 +1,8 @@
 //! A station: a host with a daemon, the client of its radio, and the connection between the two, put together as the
 //! daemon's event loop and link driver do it.
 
-use std::collections::VecDeque;
+mod drain;
+
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
@@ -9,12 +10,11 @@ use meshnet_proto::config::{Config, ConfigError, PeerConfig};
 use meshnet_proto::event::Event;
 use meshnet_proto::key::PublicKey;
 use meshnet_proto::link::{LinkAddr, LinkEvent, LinkId, Transmit};
-use meshnet_proto::meshtastic::client::{Client, ClientConfig, Contact, Ending, Output, Transport};
+use meshnet_proto::meshtastic::client::{Client, ClientConfig, Contact, Ending, Transport};
 use meshnet_proto::{Node, mac_of};
-use meshnet_radiosim::{Air, ClientId, ClientOutput, RadioId};
+use meshnet_radiosim::{Air, ClientId, RadioId};
 
-use crate::daemon::{Daemon, FREE, LINK};
-use crate::internet::Internet;
+use crate::daemon::{Daemon, LINK};
 use crate::tool::Tool;
 use crate::watch::Seals;
 
@@ -357,91 +357,6 @@ impl Station {
         if running.client.poll_timeout().is_some_and(|(at, _)| at <= now) {
             running.client.handle_timeout(now);
         }
-    }
-
-    /// Moves everything that can move, in the order that the core asks for; returns whether anything did.
-    pub fn drain(
-        &mut self,
-        at: usize,
-        (air, net): (&mut Air, &mut Internet),
-        did: &mut VecDeque<Did>,
-        now: Instant,
-    ) -> bool {
-        let moved = self.drain_radio(air, now);
-        let Some(running) = &mut self.running else { return moved };
-        let before = did.len();
-        let mut broken = false;
-        while let Some(output) = running.client.poll_output() {
-            match output {
-                Output::Link(event) => {
-                    if matches!(event, LinkEvent::Up(_)) {
-                        self.backoff = RECONNECT;
-                    }
-                    did.push_back(Did::Link(event.clone()));
-                    running.daemon.handle_link(event, now);
-                }
-                Output::Datagram { from, payload } => {
-                    running.daemon.handle_datagram(from, &payload, now);
-                    did.push_back(Did::Received { from, payload });
-                }
-                Output::Notice(notice) => did.push_back(Did::Notice(notice.to_string())),
-                Output::Reconnect(_) => broken = true,
-            }
-        }
-        if let Some(stored) = running.daemon.poll_store() {
-            self.stored = Some(stored);
-        }
-        did.extend(std::iter::from_fn(|| running.daemon.poll_device()).map(Did::Delivered));
-        while let Some(transmit) = running.daemon.poll_transmit(now) {
-            if transmit.link == FREE {
-                send_free(at, &transmit, net, did, now);
-                continue;
-            }
-            did.push_back(Did::Sent(transmit.clone()));
-            running.client.handle_transmit(transmit, now);
-        }
-        did.extend(std::iter::from_fn(|| running.daemon.poll_event()).map(Did::Event));
-        let mut written = false;
-        while let Some(bytes) = running.client.poll_bytes() {
-            written = true;
-            if let Some(id) = running.connection {
-                air.handle_client_bytes(id, &bytes, now);
-            }
-        }
-        if broken {
-            self.cut(air, now);
-        }
-        moved || written || broken || did.len() > before
-    }
-
-    /// Takes what the radio sent.
-    fn drain_radio(&mut self, air: &mut Air, now: Instant) -> bool {
-        let Some(running) = &mut self.running else { return false };
-        let mut moved = false;
-        while let Some(output) = running.connection.and_then(|id| air.poll_client(id)) {
-            moved = true;
-            match output {
-                ClientOutput::Bytes(bytes) => running.client.handle_bytes(&bytes, now),
-                ClientOutput::Closed => {
-                    running.connection = None;
-                    running.client.handle_disconnected(Ending::Closed, now);
-                }
-            }
-        }
-        if moved && running.connection.is_none() && self.connect_at.is_none() {
-            self.reconnect(now);
-        }
-        moved
-    }
-}
-
-/// A row leaves as the datagrams that it is.
-fn send_free(at: usize, row: &Transmit, net: &mut Internet, did: &mut VecDeque<Did>, now: Instant) {
-    let segment = row.segment.map_or(row.payload.len(), usize::from).max(1);
-    let to = row.to.as_udp().expect("a link of sockets is given addresses of sockets");
-    for payload in row.payload.chunks(segment) {
-        net.send(at, to, payload, now);
-        did.push_back(Did::Sent(Transmit { payload: payload.to_vec(), segment: None, ..row.clone() }));
     }
 }
 

@@ -1,4 +1,5 @@
-//! How many packets per second one core gets through the protocol, without devices: the benches of `meshnet-proto`.
+//! How many packets per second one core gets through the protocol, without devices, and what a thousand peers cost it: the
+//! benches of `meshnet-proto`.
 
 use std::process::Command;
 
@@ -6,14 +7,27 @@ use anyhow::{Context as _, Result, ensure};
 use meshnet_system::{programs, workspace};
 use serde::{Deserialize, Serialize};
 
-use super::{Section, Task};
+use super::{Goal, Section, Task};
 
 pub(crate) const NAME: &str = "proto";
+/// What a peer may take that says nothing.
+const IDLE_PEER_BYTES: u64 = 4096;
+/// How much longer anything may take with a thousand peers than with ten, and still be called flat.
+const FLAT: f64 = 1.25;
+/// What is to be flat: the benches' names, and what they are of.
+const FLAT_BENCHES: [(&str, &str); 3] = [
+    ("wireguard_packet_out", "a packet to a peer"),
+    ("wireguard_packet_in", "a packet of a peer"),
+    ("wireguard_timer", "a timer"),
+];
 
 /// What one bench found.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Found {
     benches: Vec<Bench>,
+    /// Bytes of heap per idle peer, by what it has behind it.
+    #[serde(default)]
+    footprints: Vec<(String, u64)>,
 }
 
 /// A bench and its median.
@@ -39,9 +53,19 @@ fn measure() -> Result<Found> {
         .output()
         .context("running cargo bench")?;
     ensure!(output.status.success(), "cargo bench: {}", String::from_utf8_lossy(&output.stderr));
-    let benches = parse(&String::from_utf8_lossy(&output.stdout));
-    ensure!(!benches.is_empty(), "cargo bench printed no result");
-    Ok(Found { benches })
+    let output = String::from_utf8_lossy(&output.stdout);
+    let (benches, footprints) = (parse(&output), footprints(&output));
+    ensure!(!benches.is_empty() && !footprints.is_empty(), "cargo bench printed no result");
+    Ok(Found { benches, footprints })
+}
+
+/// Reads what the bench of memory prints: lines such as "idle_peer 2515 bytes".
+fn footprints(output: &str) -> Vec<(String, u64)> {
+    let line = |line: &str| {
+        let (name, number) = line.strip_suffix(" bytes")?.split_once(' ')?;
+        Some((name.to_owned(), number.parse().ok()?))
+    };
+    output.lines().filter_map(line).collect()
 }
 
 /// Reads what divan prints: a tree of names with columns, the median third, and below a name its throughput.
@@ -88,7 +112,65 @@ pub(crate) fn section(found: &[Found]) -> Section {
         section.body +=
             &format!("| {} | {} | {} |\n", bench.name, bench.time, bench.rate.as_deref().unwrap_or(""));
     }
+    for found in found {
+        found.show_scale(&mut section);
+    }
     section
+}
+
+impl Found {
+    /// What a thousand peers cost.
+    fn show_scale(&self, section: &mut Section) {
+        let ratios: Vec<(&str, f64)> =
+            FLAT_BENCHES.iter().filter_map(|(name, what)| Some((*what, self.ratio(name)?))).collect();
+        if ratios.len() == FLAT_BENCHES.len() {
+            let list: Vec<String> = ratios.iter().map(|(what, ratio)| format!("{what} {ratio:.2}")).collect();
+            section.goals.push(Goal {
+                met: ratios.iter().all(|(_, ratio)| *ratio <= FLAT),
+                text: format!(
+                    "1000 peers in one network, the time of it with 10: {} (at most {FLAT})",
+                    list.join(", ")
+                ),
+            });
+        }
+        if self.footprints.is_empty() {
+            return;
+        }
+        section.body += "\nBytes of heap that one of 1000 idle WIREGUARD peers takes in the core:\n\n| what | bytes |\n|---|--:|\n";
+        for (name, bytes) in &self.footprints {
+            section.body += &format!("| {name} | {bytes} |\n");
+        }
+        let most = self.footprints.iter().map(|(_, bytes)| *bytes).max().unwrap_or(0);
+        section.goals.push(Goal {
+            met: most < IDLE_PEER_BYTES,
+            text: format!(
+                "1000 peers in one network: an idle one takes {most} bytes of memory in the core, with its session \
+                 (under {IDLE_PEER_BYTES})"
+            ),
+        });
+    }
+
+    /// How many times as long something takes with a thousand peers as with ten.
+    fn ratio(&self, name: &str) -> Option<f64> {
+        let time = |peers: u16| {
+            let name = format!("{name} {peers}");
+            self.benches.iter().find(|bench| bench.name == name).and_then(|bench| nanoseconds(&bench.time))
+        };
+        Some(time(1000)? / time(10)?)
+    }
+}
+
+/// Reads a time as it was printed.
+fn nanoseconds(time: &str) -> Option<f64> {
+    let (number, unit) = time.split_once(' ')?;
+    let scale = match unit {
+        "ns" => 1.0,
+        "µs" => 1e3,
+        "ms" => 1e6,
+        "s" => 1e9,
+        _ => return None,
+    };
+    Some(number.parse::<f64>().ok()? * scale)
 }
 
 #[cfg(test)]
@@ -114,5 +196,19 @@ mod tests {
             benches,
             [bench("handshake", "338.8 µs", "2.951 Kitem/s"), bench("seal 64", "2.062 µs", "484.7 Kitem/s")]
         );
+    }
+
+    #[test]
+    fn what_a_thousand_peers_cost_is_shown_beside_ten() {
+        let bench =
+            |name: &str, time: &str| Bench { name: name.to_owned(), time: time.to_owned(), rate: None };
+        let benches = FLAT_BENCHES.iter().flat_map(|(name, _)| {
+            [bench(&format!("{name} 10"), "900 ns"), bench(&format!("{name} 1000"), "1.8 µs")]
+        });
+        let footprints = footprints("scale   fastest\nidle_peer 2515 bytes\n");
+        let found = Found { benches: benches.collect(), footprints };
+        assert_eq!(found.ratio("wireguard_timer"), Some(2.0));
+        let goals: Vec<bool> = section(&[found]).goals.iter().map(|goal| goal.met).collect();
+        assert_eq!(goals, [false, true]);
     }
 }

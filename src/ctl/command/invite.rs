@@ -10,6 +10,7 @@ use meshnet_bus::names::Instance;
 use meshnet_proto::key::PresharedKey;
 use serde::Serialize;
 
+use super::reach::{Endpoints, Named};
 use super::{OneNetwork, output};
 use crate::completion;
 use crate::conf;
@@ -24,8 +25,12 @@ use crate::runtime;
 /// Print our public data as one line, for somebody to join with
 ///
 /// The other side gives the line to "meshctl join", which prints its own line; we give that to "meshctl join" here, and both
-/// ends know each other. The line holds our public key, our addresses and our radios' node ids, which the running daemon
-/// knows, and an address that is free for whoever joins: nothing secret. On a terminal it is shown as a QR code too.
+/// ends know each other. The line holds our public key, our addresses, where we are, and an address that is free for whoever
+/// joins: nothing secret. On a terminal it is shown as a QR code too.
+///
+/// Where we are: our radios' node ids, which the running daemon knows, and, with a udp link, this host's own addresses. Those
+/// serve in the local network; an address or name by which others reach this host from outside takes --endpoint. A network
+/// with a udp link invites to WireGuard's protocol, at both ends and on all links.
 ///
 /// Nothing is reserved: of two who were proposed the same address, the second one's answer is refused. Invite several at
 /// once with --for.
@@ -34,7 +39,8 @@ use crate::runtime;
   meshctl invite
   meshctl invite mesh0 --for 10.42.0.7
   meshctl invite --to cabin                The answer to cabin's invitation, if join could not give it yet
-  meshctl invite --endpoint '!d45b9db8'    Before the radio was ever up")]
+  meshctl invite --endpoint '!d45b9db8'    Before the radio was ever up
+  meshctl invite --endpoint udp://vpn.example.org")]
 pub(crate) struct Invite {
     #[command(flatten)]
     network: OneNetwork,
@@ -51,9 +57,8 @@ pub(crate) struct Invite {
     #[arg(long, value_name = "PEER", add = ArgValueCandidates::new(completion::peers))]
     to: Option<String>,
 
-    /// The node ids of our radios; else the daemon is asked
-    #[arg(long, value_name = "ID", value_delimiter = ',')]
-    endpoint: Vec<String>,
+    #[command(flatten)]
+    endpoints: Named,
 
     /// What the other side shall call us; else the host's name
     #[arg(long, value_name = "NAME")]
@@ -129,16 +134,24 @@ impl Invite {
     /// Invites.
     pub(crate) fn run(self, context: &Context) -> Result<Exit, Error> {
         let ours = runtime::block_on(find(&self.network, self.config_dir.as_deref(), context))?;
-        let radios = radios(&self.endpoint, &ours)?;
         let to = self.to.as_deref().map(|peer| known(&ours, peer)).transpose()?;
-        let proposed = match (&to, self.no_address) {
+        let wireguard = to.map_or(ours.udp.is_some(), |peer| peer.wireguard);
+        let endpoints = self.endpoints.endpoints(&ours, wireguard, context)?;
+        if to.is_none() && endpoints.is_empty() {
+            return Err(Error::failure(format!(
+                "nobody could find {}: it has no address to tell",
+                ours.name
+            ))
+            .hint("--endpoint udp://HOST:PORT; or have the other side invite, which we then call"));
+        }
+        let proposed = match (to, self.no_address) {
             (None, false) if self.proposed.is_empty() => free(&ours)?,
             _ => self.proposed,
         };
         if let Some(taken) = proposed.iter().find(|address| is_taken(address, &ours)) {
             return Err(Error::failure(format!("{taken} is somebody's already")).hint("meshctl peer list"));
         }
-        let psk = match &to {
+        let psk = match to {
             Some(peer) => {
                 let path = conf::path(self.config_dir.as_deref().unwrap_or(Path::new(conf::DIR)), &ours.name);
                 match preshared_key(&path, &peer.key)? {
@@ -154,7 +167,8 @@ impl Invite {
             None => Psk::None,
         };
         let to = to.map(|peer| invitation::shorten(&peer.key).chars().take(invitation::TO_LEN).collect());
-        let invitation = make(&ours, radios, self.name.as_deref(), psk, proposed, to)?;
+        let told = Told { psk, proposed, to, wireguard };
+        let invitation = make(&ours, endpoints, self.name.as_deref(), told)?;
         self.show.line(&invitation, &ours.name, context)?;
         if invitation.to.is_none() && !context.wants_json() {
             context.talk("The other side: meshctl join LINE. It prints a line for you: meshctl join THAT.");
@@ -184,14 +198,27 @@ pub(crate) async fn find(
     host.network(&name).await
 }
 
+/// What a line tells beside who and where we are.
+pub(crate) struct Told {
+    /// The secret beside the keys.
+    pub psk: Psk,
+    /// Addresses for whoever joins.
+    pub proposed: Vec<IpAddr>,
+    /// Whom it answers.
+    pub to: Option<String>,
+    /// Whether the two are in mode WIREGUARD.
+    pub wireguard: bool,
+}
+
 /// Our line.
+///
+/// # Errors
+/// If the name is none, or a line cannot hold all of it.
 pub(crate) fn make(
     ours: &Ours,
-    radios: Vec<u32>,
+    endpoints: Endpoints,
     name: Option<&str>,
-    psk: Psk,
-    proposed: Vec<IpAddr>,
-    to: Option<String>,
+    told: Told,
 ) -> Result<Invitation, Error> {
     let name = match name {
         Some(name) => Some(invitation::name(name).ok_or_else(|| {
@@ -201,36 +228,13 @@ pub(crate) fn make(
         None => ours::host_name(),
     };
     let (key, addresses, mtu) = (ours.key, ours.addresses.clone(), ours.mtu);
-    let invitation = Invitation { key, addresses, radios, name, proposed, mtu, psk, to };
+    let (Endpoints { radios, udp }, Told { psk, proposed, to, wireguard }) = (endpoints, told);
+    let invitation = Invitation { key, addresses, radios, udp, name, proposed, mtu, wireguard, psk, to };
     // What would not be read back must not go out.
     match Invitation::parse(&invitation.to_line()) {
         Ok(_) => Ok(invitation),
         Err(error) => Err(Error::failure("this network does not fit into an invitation").because(error)),
     }
-}
-
-/// The node numbers of our radios: those that are given, or those that the daemon knows.
-pub(crate) fn radios(given: &[String], ours: &Ours) -> Result<Vec<u32>, Error> {
-    if given.is_empty() && !ours.radios.is_empty() {
-        return Ok(ours.radios.clone());
-    }
-    if given.is_empty() {
-        let (why, verb) =
-            if ours.running { ("its radio was not up yet", "doctor") } else { ("it does not run", "up") };
-        return Err(Error::new(Exit::NotRunning, format!("the node id of {}'s radio is unknown", ours.name))
-            .because(why)
-            .hint(format!("\"meshctl {verb} {}\", or give it: --endpoint '!d45b9db8'", ours.name)));
-    }
-    given.iter().map(|text| node(text)).collect()
-}
-
-/// A node id as the apps show it.
-pub(crate) fn node(text: &str) -> Result<u32, Error> {
-    let digits = text.strip_prefix('!').unwrap_or(text);
-    let fine = digits.len() == 8 && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
-    u32::from_str_radix(digits, 16).ok().filter(|_| fine).ok_or_else(|| {
-        Error::usage(format!("\"{text}\" is no node id")).hint("\"!\" and eight hexadecimal digits")
-    })
 }
 
 /// The peer that is meant by its name, its key or the beginning of that.
@@ -346,11 +350,14 @@ mod tests {
             addresses: parse(addresses),
             mtu: Some(180),
             radios: vec![7],
-            udp_port: None,
+            has_radio: true,
+            udp: None,
             peers: vec![Known {
                 key: "abcdefgh".to_owned(),
                 name: Some("cabin".to_owned()),
                 allowed_ips: parse(taken),
+                udp: Vec::new(),
+                wireguard: false,
             }],
         }
     }
@@ -370,12 +377,5 @@ mod tests {
         let ours = ours(&["10.0.0.1/24"], &[]);
         assert!(known(&ours, "cabin").is_ok() && known(&ours, "abcd").is_ok());
         assert_eq!(known(&ours, "abc").unwrap_err().exit(), Exit::NoSuchObject);
-    }
-
-    #[test]
-    fn a_node_id_is_eight_digits() {
-        assert_eq!(node("!d45b9db8").unwrap(), 0xd45b_9db8);
-        assert_eq!(node("d45b9db8").unwrap(), 0xd45b_9db8);
-        assert!(node("!d45b9db").is_err() && node("!+45b9db8").is_err());
     }
 }

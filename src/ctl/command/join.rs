@@ -5,23 +5,22 @@
 //! command line names, or of the one that has an address in the sender's network, or of a network that is made for it; and
 //! our answer is printed. A running daemon is told over D-Bus, and keeps the peer; else the configuration file is.
 
-use std::io::Write as _;
 use std::net::IpAddr;
-use std::path::Path;
 
 use clap::Args;
 use ipnet::IpNet;
 use meshnet_bus::names::Instance;
-use meshnet_bus::settings::PeerSettings;
 use meshnet_proto::key::PresharedKey;
 use zbus::wire::OwnedObjectPath;
 use zeroize::Zeroizing;
 
-use super::invite::{self, Line, Show, Stored};
+use super::invite::{self, Line, Show};
+use super::newcomer::Newcomer;
 use super::output;
-use super::setup::{self, Setup};
+use super::reach::{Endpoints, Named};
+use super::setup::{self, Links, Need, Setup};
 use crate::bus;
-use crate::conf::{self, Conf};
+use crate::conf::{self, Conf, Udp};
 use crate::context::Context;
 use crate::error::Error;
 use crate::exit::Exit;
@@ -35,11 +34,15 @@ use crate::{prompt, runtime};
 /// host without a network, one is made, with the address that the line proposes. Then it prints our line for the other
 /// side, unless the line was an answer itself. If our radio's node id is not known yet, it says how to print it later.
 ///
+/// A network that is made has a radio, if one is named or found. If the line invites to WireGuard's protocol, it has a udp link
+/// too, and can do without a radio.
+///
 /// An answer with a preshared key is a secret, and is taken from stdin alone.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   meshctl join meshnet:1,key=…,ip=10.42.0.1/24,radio=d45b9db8,name=west,for=10.42.0.2,sum=5a17
   meshctl join -n mesh1 --radio tcp://192.0.2.7 meshnet:1,…
+  meshctl join --listen-port 51820 meshnet:1,…    By UDP alone, whatever radios there are
   meshctl join < answer")]
 pub(crate) struct Join {
     /// The line; else, or as "-", it is read from stdin
@@ -54,9 +57,8 @@ pub(crate) struct Join {
     #[arg(long, value_name = "NAME")]
     name: Option<String>,
 
-    /// The node ids of our radios, for the answer; else the daemon is asked
-    #[arg(long, value_name = "ID", value_delimiter = ',')]
-    endpoint: Vec<String>,
+    #[command(flatten)]
+    endpoints: Named,
 
     /// Make a preshared key, which our answer then holds
     #[arg(long)]
@@ -67,13 +69,6 @@ pub(crate) struct Join {
 
     #[command(flatten)]
     setup: Setup,
-}
-
-/// The other side, as it becomes a peer of ours.
-struct Newcomer<'i> {
-    invitation: &'i Invitation,
-    name: Option<String>,
-    psk: Option<PresharedKey>,
 }
 
 /// Since when the other side is a peer.
@@ -117,6 +112,7 @@ impl Join {
         let mut newcomer = self.newcomer(invitation)?;
         if let Some(to) = &invitation.to {
             let ours = addressee(&host, to, context).await?;
+            newcomer.find_ways(&ours, context)?;
             self.add(&host, &ours, &newcomer, context).await?;
             if context.wants_json() {
                 let (schema, network) = (meshnet_bus::describe::SCHEMA, ours.name.as_str());
@@ -127,18 +123,33 @@ impl Join {
         match inviting(&host, invitation, context).await? {
             Target::Ours(ours) => {
                 // Before anything is changed: an answer that cannot be given is no half an exchange.
-                let radios = if ours.running { Some(invite::radios(&self.endpoint, &ours)?) } else { None };
-                let ours = *ours;
+                let endpoints = self.meet(&mut newcomer, &ours, context)?;
                 if self.add(&host, &ours, &newcomer, context).await? == Added::Before {
-                    newcomer.psk = newcomer.kept(&conf::path(&host.directory, &ours.name), &ours, context)?;
+                    newcomer.take_stored_key(&conf::path(&host.directory, &ours.name), &ours, context)?;
                 }
-                self.answer(&ours, radios, newcomer, context)
+                self.answer(&ours, endpoints, newcomer, context)
             }
             Target::Fresh(name) => {
-                let ours = self.make(&name, &newcomer, context).await?;
-                self.answer(&ours, None, newcomer, context)
+                let (ours, endpoints) = self.make(&name, &mut newcomer, context).await?;
+                self.answer(&ours, endpoints, newcomer, context)
             }
         }
+    }
+
+    /// Finds the ways between the two; returns where our line says that we are, unless that waits for our radio.
+    fn meet(
+        &self,
+        newcomer: &mut Newcomer<'_>,
+        ours: &Ours,
+        context: &Context,
+    ) -> Result<Option<Endpoints>, Error> {
+        newcomer.find_ways(ours, context)?;
+        if ours.has_radio && !ours.running && !self.endpoints.is_some() {
+            return Ok(None);
+        }
+        let endpoints = self.endpoints.endpoints(ours, newcomer.invitation().wireguard, context)?;
+        newcomer.weigh(&endpoints)?;
+        Ok(Some(endpoints))
     }
 
     fn newcomer<'i>(&self, invitation: &'i Invitation) -> Result<Newcomer<'i>, Error> {
@@ -157,7 +168,7 @@ impl Join {
             }
             Psk::None => None,
         };
-        Ok(Newcomer { invitation, name, psk })
+        Ok(Newcomer::new(invitation, name, psk))
     }
 
     /// Makes the other side a peer of a network that there is, unless it is one.
@@ -168,18 +179,30 @@ impl Join {
         newcomer: &Newcomer<'_>,
         context: &Context,
     ) -> Result<Added, Error> {
-        if newcomer.invitation.key == ours.key {
+        let invitation = newcomer.invitation();
+        if invitation.key == ours.key {
             return Err(Error::usage(format!("this is the invitation of {} itself", ours.name))
                 .hint("it is for the other side"));
         }
-        let key = newcomer.invitation.key.to_string();
+        let key = invitation.key.to_string();
         if let Some(known) = ours.peers.iter().find(|peer| peer.key == key) {
-            let name = known.name.as_deref().unwrap_or(&known.key);
-            context.talk(&format!(
-                "{} is a peer of {} already; nothing was changed",
-                crate::render::clean(name),
-                ours.name
-            ));
+            let name = crate::render::clean(known.name.as_deref().unwrap_or(&known.key)).into_owned();
+            // Two ends in different modes never understand each other.
+            if known.wireguard != invitation.wireguard {
+                return Err(Error::failure(format!(
+                    "{name} is a peer of {} already, in another mode",
+                    ours.name
+                ))
+                .because(if known.wireguard {
+                    "WIREGUARD here, and not by this line"
+                } else {
+                    "WIREGUARD by this line"
+                })
+                .hint(format!(
+                    "\"meshctl peer remove {name}\", or take its section out of the file; then join again"
+                )));
+            }
+            context.talk(&format!("{name} is a peer of {} already; nothing was changed", ours.name));
             return Ok(Added::Before);
         }
         match &host.bus {
@@ -192,7 +215,7 @@ impl Join {
             Some(_) | None => {
                 let path = conf::path(&host.directory, &ours.name);
                 let conf = Conf::read(&path)?;
-                newcomer.require_free(&conf, &ours.name)?;
+                newcomer.require_free(&conf, ours)?;
                 let section = newcomer.section();
                 let mut text = Zeroizing::new(String::with_capacity(conf.text().len() + section.len() + 1));
                 text.push_str(conf.text());
@@ -207,27 +230,48 @@ impl Join {
         Ok(Added::Now)
     }
 
-    /// Makes a network for the invitation.
-    async fn make(&self, name: &Instance, newcomer: &Newcomer<'_>, context: &Context) -> Result<Ours, Error> {
-        let addresses = self.addresses(newcomer.invitation)?;
-        let radio = self.setup.choose_radio(context).await?;
-        let mtu = self.setup.mtu.or(newcomer.invitation.mtu);
-        let (mut text, key) = setup::text(name, &addresses, mtu, &radio)?;
-        text.push_str(&newcomer.section());
-        let path = conf::path(&self.setup.config_dir, name);
-        conf::create(&path, &text, false)?;
-        context.talk(&format!("{name} is in {}: {} at {radio}", path.display(), list(&addresses)));
-        context.talk(&format!("{} is a peer of {name}", newcomer.called()));
-        Ok(Ours {
+    /// Makes a network for the invitation; returns it, and where our line says that we are, unless that waits for our radio.
+    async fn make(
+        &self,
+        name: &Instance,
+        newcomer: &mut Newcomer<'_>,
+        context: &Context,
+    ) -> Result<(Ours, Option<Endpoints>), Error> {
+        let invitation = newcomer.invitation();
+        let addresses = self.addresses(invitation)?;
+        let links = self.links(invitation, context).await?;
+        let mtu = self.setup.mtu.or(invitation.mtu).filter(|mtu| setup::may_be(*mtu, &links));
+        let (mut text, key) = setup::text(name, &addresses, mtu, &links)?;
+        let ours = Ours {
             name: name.clone(),
             running: false,
             key: key.public(),
             addresses,
             mtu,
             radios: Vec::new(),
-            udp_port: None,
+            has_radio: links.radio.is_some(),
+            udp: links.listen_port.map(|port| Udp { port, address: None }),
             peers: Vec::new(),
-        })
+        };
+        let endpoints = self.meet(newcomer, &ours, context)?;
+        text.push_str(&newcomer.section());
+        let path = conf::path(&self.setup.config_dir, name);
+        conf::create(&path, &text, false)?;
+        context.talk(&format!("{name} is in {}: {} at {links}", path.display(), list(&ours.addresses)));
+        context.talk(&format!("{} is a peer of {name}", newcomer.called()));
+        Ok((ours, endpoints))
+    }
+
+    /// The links of a network that is made: those that are named or found, and with WireGuard's protocol one by UDP.
+    async fn links(&self, invitation: &Invitation, context: &Context) -> Result<Links, Error> {
+        if !invitation.wireguard {
+            return self.setup.links(Need::Radio, context).await;
+        }
+        let mut links = self.setup.links(Need::Nothing, context).await?;
+        if links.listen_port.is_none() {
+            links.listen_port = Some(setup::free_port(&self.setup.config_dir)?);
+        }
+        Ok(links)
     }
 
     /// Our addresses in a network that is made: those that are given, or those that are proposed, each in the network of the
@@ -254,129 +298,43 @@ impl Join {
     fn answer(
         &self,
         ours: &Ours,
-        radios: Option<Vec<u32>>,
+        endpoints: Option<Endpoints>,
         newcomer: Newcomer<'_>,
         context: &Context,
     ) -> Result<Exit, Error> {
-        let radios = match radios {
-            Some(radios) => radios,
-            None if self.endpoint.is_empty() => {
-                let (name, peer) = (&ours.name, newcomer.called());
-                let steps = setup::next_steps(&[
-                    (format!("meshctl enable --now {name}"), "run it: then our radio's node id is known"),
-                    (format!("meshctl invite {name} --to {peer}"), "print our line for the other side"),
-                ]);
-                if context.wants_json() {
-                    let (schema, network) = (meshnet_bus::describe::SCHEMA, name.as_str());
-                    context.print_json(&Line { schema, network, line: None, secret: false })?;
-                } else {
-                    context.talk(steps.trim_end());
-                }
-                return Ok(Exit::Success);
+        let name = &ours.name;
+        let Some(endpoints) = endpoints else {
+            let steps = setup::next_steps(&[
+                (format!("meshctl enable --now {name}"), "run it: then our radio's node id is known"),
+                (
+                    format!("meshctl invite {name} --to {}", newcomer.called()),
+                    "print our line for the other side",
+                ),
+            ]);
+            if context.wants_json() {
+                let (schema, network) = (meshnet_bus::describe::SCHEMA, name.as_str());
+                context.print_json(&Line { schema, network, line: None, secret: false })?;
+            } else {
+                context.talk(steps.trim_end());
             }
-            None => invite::radios(&self.endpoint, ours)?,
+            return Ok(Exit::Success);
         };
-        let inviter = invitation::shorten(&newcomer.invitation.key.to_string());
+        let invitation = newcomer.invitation();
+        let inviter = invitation::shorten(&invitation.key.to_string());
         let to = inviter.chars().take(invitation::TO_LEN).collect();
-        let psk = newcomer.psk.map_or(Psk::None, Psk::Key);
-        let answer = invite::make(ours, radios, self.name.as_deref(), psk, Vec::new(), Some(to))?;
+        let psk = newcomer.into_psk().map_or(Psk::None, Psk::Key);
+        let told = invite::Told { psk, proposed: Vec::new(), to: Some(to), wireguard: invitation.wireguard };
+        let answer = invite::make(ours, endpoints, self.name.as_deref(), told)?;
         if !context.wants_json() {
             context.talk("Our line, for \"meshctl join\" at the other side:");
         }
-        self.show.line(&answer, &ours.name, context)?;
+        self.show.line(&answer, name, context)?;
+        if !ours.running && !context.wants_json() {
+            let steps =
+                setup::next_steps(&[(format!("meshctl enable --now {name}"), "run it, at every boot too")]);
+            context.talk(steps.trim_end());
+        }
         Ok(Exit::Success)
-    }
-}
-
-impl Newcomer<'_> {
-    /// The prefixes that are its own: its addresses, without their networks.
-    fn allowed_ips(&self) -> Vec<IpNet> {
-        self.invitation.addresses.iter().map(|address| setup::host(address.addr())).collect()
-    }
-
-    /// What people call it.
-    fn called(&self) -> String {
-        self.name.clone().unwrap_or_else(|| self.invitation.key.to_string())
-    }
-
-    /// That no peer of a file has its addresses or radios: the daemon would refuse such a file at its next start.
-    fn require_free(&self, conf: &Conf, network: &Instance) -> Result<(), Error> {
-        let (addresses, radios) = (self.allowed_ips(), &self.invitation.radios);
-        let prefix = |text: &&str| match text.parse::<IpNet>() {
-            Ok(prefix) => Some(prefix.trunc()),
-            Err(_) => text.parse().ok().map(setup::host),
-        };
-        let [names, prefixes, endpoints] =
-            ["Name", "AllowedIPs", "Endpoint"].map(|key| conf.sections("Peer", key));
-        for ((name, prefixes), endpoints) in names.into_iter().zip(prefixes).zip(endpoints) {
-            let prefix = prefixes.iter().filter_map(prefix).find(|prefix| addresses.contains(prefix));
-            let radio =
-                endpoints.iter().filter_map(|id| invite::node(id).ok()).find(|id| radios.contains(id));
-            let taken =
-                prefix.map(|prefix| prefix.to_string()).or(radio.map(|radio| format!("!{radio:08x}")));
-            if let Some(taken) = taken {
-                let owner = name.first().copied().unwrap_or("another peer");
-                return Err(Error::failure(format!("cannot add {} to {network}", self.called()))
-                    .because(format!("{taken} is already that of {owner}"))
-                    .hint("each address and each radio at one peer: the other side has to take another, or the old peer to go"));
-            }
-        }
-        Ok(())
-    }
-
-    /// The preshared key for the answer to a peer that we had before: the one that is stored. One that was only drawn is
-    /// known to nobody here, and an answer with it would part the two ends.
-    fn kept(&self, path: &Path, ours: &Ours, context: &Context) -> Result<Option<PresharedKey>, Error> {
-        match invite::preshared_key(path, &self.invitation.key.to_string())? {
-            Stored::Key(key) => Ok(Some(key)),
-            Stored::Without | Stored::Elsewhere if self.psk.is_some() => {
-                let called = self.called();
-                Err(Error::failure(format!("{called} is a peer of {} already", ours.name))
-                    .because(format!("{} holds no preshared key for it", path.display()))
-                    .hint(format!(
-                        "to make a new preshared key: \"meshctl peer remove {called}\", or take its section out of {}; \
-                         then join again",
-                        path.display()
-                    )))
-            }
-            Stored::Without => Ok(None),
-            Stored::Elsewhere => {
-                invite::warn_untold(path, &self.called(), context);
-                Ok(None)
-            }
-        }
-    }
-
-    /// As the daemon is told; the secret through a pipe.
-    fn settings(&self) -> Result<PeerSettings, Error> {
-        let pipe = |key: &PresharedKey| {
-            let (reader, mut writer) = std::io::pipe()?;
-            // Less than a pipe holds: nobody need read yet.
-            writer.write_all(key.to_base64().as_bytes())?;
-            writer.write_all(b"\n")?;
-            Ok::<_, std::io::Error>(std::os::fd::OwnedFd::from(reader).into())
-        };
-        let preshared_key = self.psk.as_ref().map(pipe).transpose();
-        Ok(PeerSettings {
-            name: self.name.clone(),
-            allowed_ips: Some(self.allowed_ips().iter().map(ToString::to_string).collect()),
-            endpoints: Some(self.invitation.radios.iter().map(|radio| format!("!{radio:08x}")).collect()),
-            preshared_key: preshared_key
-                .map_err(|error| Error::failure("cannot pass on the key").because(error))?,
-            ..PeerSettings::default()
-        })
-    }
-
-    /// As a configuration file has it.
-    fn section(&self) -> Zeroizing<String> {
-        let psk = self.psk.as_ref().map(PresharedKey::to_base64);
-        setup::peer_section(
-            self.name.as_deref(),
-            &self.invitation.key.to_string(),
-            psk.as_deref().map(String::as_str),
-            &self.allowed_ips(),
-            &self.invitation.radios,
-        )
     }
 }
 

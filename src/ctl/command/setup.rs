@@ -1,8 +1,8 @@
-//! How a network comes to its file: which radio, which addresses, what is written. For `init` and `join`.
+//! How a network comes to its file: which links, which addresses, what is written. For `init` and `join`.
 
 use std::collections::BTreeSet;
-use std::fmt::Write as _;
-use std::net::{IpAddr, Ipv4Addr};
+use std::fmt::{self, Write as _};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueHint};
@@ -26,6 +26,10 @@ pub(crate) struct Setup {
     #[arg(long, value_name = "WHERE")]
     pub radio: Option<String>,
 
+    /// Listen for UDP on this port, 0 for any that is free; without --radio, no radio is looked for
+    #[arg(long, value_name = "PORT", value_parser = listen_port)]
+    pub listen_port: Option<u16>,
+
     /// Look for radios on the local networks too
     ///
     /// Connects to port 4403 of every host, at most 254 in each network. A radio serves one client: a connection may throw
@@ -37,8 +41,8 @@ pub(crate) struct Setup {
     #[arg(long, value_name = "ADDRESS", value_delimiter = ',')]
     pub address: Vec<IpNet>,
 
-    /// The interface's MTU in bytes; both ends should agree
-    #[arg(long, value_name = "BYTES", value_parser = clap::value_parser!(u16).range(68..=1500))]
+    /// The interface's MTU in bytes; both ends should agree. More than 1500 takes a udp link
+    #[arg(long, value_name = "BYTES", value_parser = clap::value_parser!(u16).range(68..=9000))]
     pub mtu: Option<u16>,
 
     /// Ask nothing: take what is found
@@ -56,14 +60,29 @@ impl Setup {
         (self.config_dir != Path::new(conf::DIR)).then_some(&*self.config_dir)
     }
 
-    /// The radio that the network shall use: the one that is named, or the one that is found; with several, whoever sits at
-    /// the terminal chooses.
+    /// The links that the network shall have: those that are named; and unless a udp link alone is, the radio that is found,
+    /// of which whoever sits at the terminal chooses if there are several.
     ///
     /// # Errors
     /// If what is named makes no sense, or nothing or too much is found and nobody can be asked.
-    pub(crate) async fn choose_radio(&self, context: &Context) -> Result<String, Error> {
+    pub(crate) async fn links(&self, need: Need, context: &Context) -> Result<Links, Error> {
+        let listen_port = self.listen_port;
+        let udp_alone = need != Need::Radio && listen_port.is_some() && self.radio.is_none() && !self.scan;
+        let need = if need == Need::Link && listen_port.is_some() { Need::Nothing } else { need };
+        let radio = if udp_alone { None } else { self.choose_radio(need, context).await? };
+        let links = Links { radio, listen_port };
+        match self.mtu {
+            Some(mtu) if need != Need::Nothing && !may_be(mtu, &links) => Err(Error::usage(format!(
+                "an MTU of {mtu} takes a udp link: at most {MAX_RADIO_MTU} by radio"
+            ))
+            .hint("--listen-port 51820")),
+            Some(_) | None => Ok(links),
+        }
+    }
+
+    async fn choose_radio(&self, need: Need, context: &Context) -> Result<Option<String>, Error> {
         if let Some(radio) = &self.radio {
-            return check_radio(radio);
+            return check_radio(radio).map(Some);
         }
         let mut found = radios::local();
         if self.scan {
@@ -72,36 +91,122 @@ impl Setup {
         }
         let taken = taken_radios(&self.config_dir);
         found.retain(|radio| !taken.contains(&radio.connect));
-        self.pick(&found, context)
+        self.pick(&found, need, context)
     }
 
-    fn pick(&self, found: &[Found], context: &Context) -> Result<String, Error> {
+    fn pick(&self, found: &[Found], need: Need, context: &Context) -> Result<Option<String>, Error> {
         let asking = !self.yes && prompt::possible();
         match found {
+            [] if need == Need::Nothing => Ok(None),
             [] if asking => {
                 context.talk("no radio on USB; where is it? (tcp://HOST, serial:///dev/…)");
-                check_radio(&prompt::ask("radio:")?)
+                if need == Need::Link {
+                    context.talk("for a network over UDP, without a radio: --listen-port 51820");
+                }
+                check_radio(&prompt::ask("radio:")?).map(Some)
             }
-            [] => Err(Error::failure("there is no radio").because("none on USB and none listening on this host").hint(
-                "name it: --radio tcp://HOST or --radio serial:///dev/ttyUSB0; --scan looks on the local networks too",
-            )),
+            [] => {
+                let error = Error::failure("there is no radio")
+                    .because("none on USB and none listening on this host")
+                    .hint("name it: --radio tcp://HOST or --radio serial:///dev/ttyUSB0; --scan looks on the local networks too");
+                let without = "for a network over UDP, without a radio: --listen-port 51820";
+                Err(if need == Need::Link { error.hint(without) } else { error })
+            }
             [only] => {
                 context.talk(&format!("radio: {only}"));
-                if asking && !prompt::confirm("use it?")? {
-                    return check_radio(&prompt::ask("where is the radio?")?);
+                if !asking || prompt::confirm("use it?")? {
+                    Ok(Some(only.connect.clone()))
+                } else if need == Need::Nothing {
+                    Ok(None)
+                } else {
+                    check_radio(&prompt::ask("where is the radio?")?).map(Some)
                 }
-                Ok(only.connect.clone())
             }
             several if asking => {
                 let choices: Vec<String> = several.iter().map(Found::to_string).collect();
-                Ok(several[prompt::choose("which radio?", &choices)?].connect.clone())
+                Ok(Some(several[prompt::choose("which radio?", &choices)?].connect.clone()))
             }
             several => {
                 let list: Vec<&str> = several.iter().map(|radio| radio.connect.as_str()).collect();
-                Err(Error::failure("there are several radios").because(list.join(", ")).hint("choose one: --radio WHERE"))
+                let error = Error::failure("there are several radios").because(list.join(", "));
+                let choose = "choose one: --radio WHERE";
+                Err(if need == Need::Radio {
+                    error.hint(choose)
+                } else {
+                    error.hint(format!("{choose}; or none: --listen-port 51820"))
+                })
             }
         }
     }
+}
+
+/// What a network that is made cannot do without.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Need {
+    /// A radio: nothing else leads to the other side.
+    Radio,
+    /// A link, which is a radio unless a udp link is named.
+    Link,
+    /// Nothing: it has a udp link anyway, and a radio if there is one.
+    Nothing,
+}
+
+/// The links of a network that is made.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Links {
+    /// Where its radio is.
+    pub radio: Option<String>,
+    /// The port of its udp link; 0: any that is free.
+    pub listen_port: Option<u16>,
+}
+
+impl fmt::Display for Links {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let port = self.listen_port.map(|port| match port {
+            0 => "any free UDP port".to_owned(),
+            port => format!("UDP port {port}"),
+        });
+        let links: Vec<String> = self.radio.clone().into_iter().chain(port).collect();
+        f.write_str(&links.join(", "))
+    }
+}
+
+/// The largest MTU without a udp link: an Ethernet frame's.
+const MAX_RADIO_MTU: u16 = 1500;
+
+/// Whether the daemon takes an MTU for these links.
+pub(crate) fn may_be(mtu: u16, links: &Links) -> bool {
+    mtu <= MAX_RADIO_MTU || links.listen_port.is_some()
+}
+
+/// Reads a port that the service may listen on.
+fn listen_port(text: &str) -> Result<u16, String> {
+    match text.parse() {
+        Ok(port @ (0 | 1024..)) => Ok(port),
+        Ok(1..1024) => Err("the service may not listen below 1024".to_owned()),
+        Err(_) => Err("no port: 1024 to 65535, or 0 for any that is free".to_owned()),
+    }
+}
+
+/// A port for a network of whose port nothing is said: WireGuard's usual one, or the next that neither another network here
+/// nor another program has.
+///
+/// # Errors
+/// If there is none near it.
+pub(crate) fn free_port(directory: &Path) -> Result<u16, Error> {
+    /// How many are tried.
+    const TRIES: u16 = 100;
+    let files = conf::networks(directory).into_iter().map(|name| conf::path(directory, &name));
+    let taken: BTreeSet<u16> =
+        files.filter_map(|file| Conf::read(&file).ok()?.udp()).map(|link| link.port).collect();
+    let free = |port: &u16| {
+        let open = |address: IpAddr| UdpSocket::bind((address, *port)).is_ok();
+        !taken.contains(port) && (open(Ipv6Addr::UNSPECIFIED.into()) || open(Ipv4Addr::UNSPECIFIED.into()))
+    };
+    let mut ports = conf::UDP_PORT..conf::UDP_PORT + TRIES;
+    ports.find(free).ok_or_else(|| {
+        Error::failure("no free UDP port was found").hint("choose one: --listen-port PORT; 0 is any")
+    })
 }
 
 /// Checks where a radio is said to be; what the daemon would refuse for other reasons, it says itself.
@@ -185,7 +290,7 @@ pub(crate) fn text(
     network: &Instance,
     addresses: &[IpNet],
     mtu: Option<u16>,
-    radio: &str,
+    links: &Links,
 ) -> Result<(Zeroizing<String>, PrivateKey), Error> {
     /// Room for all of it, so that the key is not copied about.
     const ROOM: usize = 4096;
@@ -199,28 +304,9 @@ pub(crate) fn text(
     if let Some(mtu) = mtu {
         line("MTU", &mtu.to_string());
     }
-    line("MeshtasticConnect", radio);
+    links.radio.iter().for_each(|radio| line("MeshtasticConnect", radio));
+    links.listen_port.iter().for_each(|port| line("ListenPort", &port.to_string()));
     Ok((text, key))
-}
-
-/// The section of a peer.
-pub(crate) fn peer_section(
-    name: Option<&str>,
-    public_key: &str,
-    preshared_key: Option<&str>,
-    allowed_ips: &[IpNet],
-    radios: &[u32],
-) -> Zeroizing<String> {
-    let mut text = Zeroizing::new(String::with_capacity(1024));
-    let join = |list: Vec<String>| list.join(", ");
-    text.push_str("\n[Peer]\n");
-    let mut line = |key: &str, value: &str| text.extend([key, " = ", value, "\n"]);
-    name.iter().for_each(|name| line("Name", name));
-    line("PublicKey", public_key);
-    preshared_key.iter().for_each(|key| line("PresharedKey", key));
-    line("AllowedIPs", &join(allowed_ips.iter().map(ToString::to_string).collect()));
-    line("Endpoint", &join(radios.iter().map(|radio| format!("!{radio:08x}")).collect()));
-    text
 }
 
 /// An address as a prefix of its own.
@@ -251,6 +337,20 @@ mod tests {
         {
             assert!(check_radio(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn a_port_that_another_network_or_program_has_is_passed_over() {
+        let directory = tempfile::tempdir().unwrap();
+        let first = free_port(directory.path()).unwrap();
+        let text = format!("[Interface]\nListenPort = {first}\n");
+        std::fs::write(directory.path().join("mesh7.conf"), text).unwrap();
+        let second = free_port(directory.path()).unwrap();
+        let _taken = UdpSocket::bind((Ipv6Addr::UNSPECIFIED, second)).unwrap();
+        let third = free_port(directory.path()).unwrap();
+        assert!(first < second && second < third, "{first} {second} {third}");
+        assert!(listen_port("51820") == Ok(51820) && listen_port("0") == Ok(0));
+        assert!(listen_port("53").is_err() && listen_port("65536").is_err());
     }
 
     #[test]

@@ -256,8 +256,8 @@ fn check_mtu(interface: &Interface, reach: Reach, peers: &[peer::Draft], finding
     let Some((mtu_line, mtu)) = given else {
         let mtu = match () {
             () if reach.udp => UDP_MTU,
-            () if first_v6.is_some() => IPV6_MTU,
             () if !peers.is_empty() && peers.iter().all(|peer| peer.is_wireguard(reach)) => TERSE_MTU,
+            () if first_v6.is_some() => IPV6_MTU,
             () => super::DEFAULT_MTU,
         };
         if mtu < IPV6_MTU {

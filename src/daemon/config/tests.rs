@@ -154,7 +154,8 @@ fn what_the_python_tool_takes_but_nobody_means_is_a_warning() {
 #[test]
 fn a_network_of_terse_sessions_alone_has_long_packets_unless_it_says_otherwise() {
     let terse = format!("{}PeerMode = WIREGUARD\n", base());
-    assert_eq!(fine(&terse).mtu, 1280);
+    assert_eq!(fine(&terse).mtu, 1300);
+    assert_eq!(fine(&terse.replace("10.0.0.1/24", "fd00::1/64")).mtu, 1300);
     assert_eq!(fine(&terse.replace("[Interface]\n", "[Interface]\nMTU = 400\n")).mtu, 400);
     // One that cuts packets in version 1's manner, which repeats nothing, is enough.
     assert_eq!(fine(&format!("{terse}{}", bob())).mtu, 180);

@@ -1,20 +1,24 @@
-//! Whether the host slept: the clock that goes on meanwhile is ahead of the one that does not.
+//! What the host's clocks tell: whether it slept, for the clock that goes on meanwhile is ahead of the one that does not; and
+//! whether the wall clock shows another time than it would have come to by itself.
 
 use std::time::Duration;
 
 use nix::time::{ClockId, clock_gettime};
 
-/// What two readings of the clocks may differ by without a sleep between them.
+/// What two readings of the clocks may differ by without a sleep, or somebody who set the clock, between them.
 const TOLERANCE: Duration = Duration::from_secs(1);
 
 /// How far the clocks are apart.
 pub(super) struct Awake {
+    /// Of the one that goes on in sleep and the one that does not.
     apart: Duration,
+    /// Of the wall clock and the one that does not go on in sleep, in nanoseconds: it may be behind.
+    wall: i128,
 }
 
 impl Awake {
     pub(super) fn new() -> Self {
-        Self { apart: apart() }
+        Self { apart: apart(), wall: wall() }
     }
 
     /// Returns whether the host slept since this was asked last.
@@ -22,11 +26,29 @@ impl Awake {
         let before = std::mem::replace(&mut self.apart, apart());
         self.apart.saturating_sub(before) > TOLERANCE
     }
+
+    /// Returns the time since 1970 if the wall clock was set since this was told last, or went on while the host slept.
+    pub(super) fn clock_was_set(&mut self) -> Option<Duration> {
+        let now = wall();
+        if self.wall.abs_diff(now) <= TOLERANCE.as_nanos() {
+            return None;
+        }
+        self.wall = now;
+        Some(read(ClockId::CLOCK_REALTIME))
+    }
 }
 
 fn apart() -> Duration {
-    let read = |clock| clock_gettime(clock).map(Duration::from).unwrap_or_default();
     read(ClockId::CLOCK_BOOTTIME).saturating_sub(read(ClockId::CLOCK_MONOTONIC))
+}
+
+fn wall() -> i128 {
+    let nanos = |clock| i128::try_from(read(clock).as_nanos()).unwrap_or(i128::MAX);
+    nanos(ClockId::CLOCK_REALTIME) - nanos(ClockId::CLOCK_MONOTONIC)
+}
+
+fn read(clock: ClockId) -> Duration {
+    clock_gettime(clock).map(Duration::from).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -36,6 +58,22 @@ mod tests {
     #[test]
     fn a_host_that_is_awake_did_not_sleep() {
         assert!(!Awake::new().slept());
-        assert!(Awake { apart: apart().saturating_sub(TOLERANCE * 2) }.slept() || apart() < TOLERANCE * 2);
+        let apart = apart();
+        assert!(
+            Awake { apart: apart.saturating_sub(TOLERANCE * 2), wall: wall() }.slept()
+                || apart < TOLERANCE * 2
+        );
+    }
+
+    #[test]
+    fn a_clock_that_was_set_is_told_once_and_one_that_drifts_when_it_matters() {
+        let second = 1_000_000_000;
+        for (by, told) in [(0, false), (second / 2, false), (2 * second, true), (-2 * second, true)] {
+            let mut awake = Awake { apart: apart(), wall: wall() + by };
+            let now = awake.clock_was_set();
+            assert_eq!(now.is_some(), told, "{by}");
+            assert!(now.is_none_or(|now| read(ClockId::CLOCK_REALTIME).abs_diff(now) < TOLERANCE));
+            assert_eq!(awake.clock_was_set(), None, "{by}");
+        }
     }
 }

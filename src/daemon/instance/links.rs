@@ -6,10 +6,11 @@
 use std::collections::BTreeMap;
 use std::future::pending;
 use std::io;
+use std::net::IpAddr;
 use std::time::Instant;
 
 use anyhow::{Context as _, bail};
-use meshnet_proto::link::{Class, LinkCaps, LinkEvent, LinkId, Refusal, Transmit};
+use meshnet_proto::link::{Class, LinkAddr, LinkCaps, LinkEvent, LinkId, Refusal, Transmit};
 use meshnet_proto::offload::SegmentKind;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, watch};
@@ -176,6 +177,11 @@ impl Links {
         self.udp().filter_map(|(_, udp)| udp.local_addr().ok()).map(|address| address.port()).collect()
     }
 
+    /// Whether this host has no way to an address on a udp link; routes from addresses that are `dark` are none.
+    pub(super) fn finds_no_way(&self, id: LinkId, to: LinkAddr, dark: &[IpAddr]) -> bool {
+        self.udp().any(|(link, udp)| link == id && udp.finds_no_way(to, dark))
+    }
+
     /// Addresses or routes of this host have changed.
     pub(super) fn forget_sources(&mut self) {
         for running in self.running.values_mut() {
@@ -259,8 +265,10 @@ impl Instance {
     /// Tells the core what the network says against addresses.
     fn note_evidence(&mut self, id: LinkId, now: Instant) {
         while let Some(evidence) = self.links.udp_mut(id).and_then(UdpLink::poll_evidence) {
-            if let Evidence::Unreachable { to, .. } = evidence {
-                self.node.handle_unreachable(id, to, now);
+            match evidence {
+                Evidence::Unreachable { to, .. } => self.node.handle_unreachable(id, to, now),
+                Evidence::NoWay { to } => self.node.handle_no_way(id, to, now),
+                Evidence::TooBig { .. } => {}
             }
         }
     }

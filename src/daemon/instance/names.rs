@@ -1,7 +1,7 @@
 //! Endpoints that are names: the core is told the addresses that they stand for, and names are looked up again when those
 //! lead nowhere.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
 use meshnet_proto::config::PeerConfig;
@@ -25,14 +25,21 @@ pub(super) struct Names {
 impl Names {
     pub(super) fn new(roster: &Roster) -> anyhow::Result<Self> {
         let (resolver, resolved) = resolve::start(System, random()?);
-        let names = Self { resolver, resolved, known: BTreeMap::new() };
+        let mut names = Self { resolver, resolved, known: BTreeMap::new() };
         names.watch(roster);
         Ok(names)
     }
 
-    /// Looks up the names of these peers, and no others.
-    pub(super) fn watch(&self, roster: &Roster) {
-        self.resolver.watch(roster.members().iter().flat_map(|member| member.peer.names.iter().cloned()));
+    /// Looks up the names of these peers, and no others; what others stood for is forgotten.
+    pub(super) fn watch(&mut self, roster: &Roster) {
+        self.watch_all(
+            roster.members().iter().flat_map(|member| member.peer.names.iter().cloned()).collect(),
+        );
+    }
+
+    fn watch_all(&mut self, names: BTreeSet<HostPort>) {
+        self.known.retain(|name, _| names.contains(name));
+        self.resolver.watch(names);
     }
 
     /// Every name may stand for something else here.
@@ -56,7 +63,9 @@ impl Instance {
     /// Takes what a name stands for.
     pub(super) fn handle_resolved(&mut self, resolved: Resolved) {
         let Resolved { name, addresses } = resolved;
-        if self.names.known.get(&name) == Some(&addresses) {
+        // An answer may have been under way when the last peer of that name went.
+        let is_wanted = self.roster.members().iter().any(|member| member.peer.names.contains(&name));
+        if !is_wanted || self.names.known.get(&name) == Some(&addresses) {
             return;
         }
         debug!(%name, ?addresses, "endpoint's name is resolved");
@@ -75,5 +84,25 @@ impl Instance {
         if let Some(member) = self.roster.get(key) {
             self.names.resolver.again(&member.peer.names);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_nobody_names_any_more_is_forgotten() {
+        let (resolver, resolved) = resolve::start(System, [1; 32]);
+        let mut names = Names { resolver, resolved, known: BTreeMap::new() };
+        let name = |host: &str| HostPort { host: host.to_owned(), port: 51820 };
+        let (stays, goes) = (name("127.0.0.1"), name("127.0.0.2"));
+        for name in [&stays, &goes] {
+            names.known.insert(name.clone(), vec![LinkAddr::udp(([127, 0, 0, 1], 51820).into())]);
+        }
+        names.watch_all([stays.clone()].into());
+        assert_eq!(names.known.keys().collect::<Vec<_>>(), [&stays]);
+        names.watch_all(BTreeSet::new());
+        assert!(names.known.is_empty());
     }
 }

@@ -189,7 +189,6 @@ impl Instance {
         }
         self.links.set_contacts(&self.roster);
         self.names.watch(&self.roster);
-        self.routes_due = true;
         if wrong.is_empty() {
             return Ok(());
         }
@@ -203,6 +202,7 @@ impl Instance {
         if self.settings.as_ref() == Some(&settings) {
             return Ok(());
         }
+        self.tuner.forget();
         // If it is refused half of it may be in force: whatever is wanted next is to be put in place anew.
         self.settings = None;
         let done = self.interface.reconfigure(settings.clone()).await;

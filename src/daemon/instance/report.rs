@@ -26,7 +26,7 @@ impl Instance {
                 if matches!(why, Some(Why::Silent | Why::Unanswered | Why::NoPath)) {
                     self.resolve_again(peer);
                 }
-                self.routes_due = true;
+                self.tuner.note(*peer);
                 self.control.tell(Change::PathChanged(*peer));
             }
             Event::PingAnswered { token, rtt } => self.ponged(*token, Some(*rtt)),

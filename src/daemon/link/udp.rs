@@ -6,13 +6,15 @@
 //!
 //! Life-cycle: [`open`] while the process still may (firewall marks and low ports take capabilities), [`Opened::into_async`]
 //! once there is a runtime, then as long as it is configured. A UDP socket does not break; what fails is told as [`Evidence`]
-//! about one peer's address, which is worth a closer look and proves nothing: anybody can forge an ICMP message.
+//! about one peer's address. What comes from the network is worth a closer look and proves nothing: anybody can forge an ICMP
+//! message. What this host's own routes say (`scout`) is the truth.
 //!
 //! The kernel cuts what goes out (UDP_SEGMENT) and joins what comes in (UDP_GRO), by `quinn-udp`. An answer leaves from the
 //! address that was asked (`sources`).
 
 mod errors;
 mod open;
+mod scout;
 mod sources;
 mod watched;
 
@@ -30,6 +32,7 @@ use tracing::debug;
 
 pub use self::errors::{Evidence, Reason};
 pub use self::open::{Opened, open};
+use self::scout::Scout;
 use self::sources::Sources;
 use self::watched::Watched;
 
@@ -54,6 +57,7 @@ pub struct UdpLink {
     /// The kernel's segmentation has failed where single datagrams got through.
     no_segments: bool,
     sources: Sources,
+    scout: Scout,
     evidence: VecDeque<Evidence>,
     counters: Counters,
     buffers: [Box<[u8]>; BATCH],
@@ -100,7 +104,7 @@ impl Row<'_> {
 }
 
 impl UdpLink {
-    fn new(socket: UdpSocket) -> io::Result<Self> {
+    fn new(socket: UdpSocket, scout: Scout) -> io::Result<Self> {
         let state = open::state(&socket)?;
         let is_v6 = socket.local_addr()?.is_ipv6();
         let socket = Watched::new(socket, Interest::READABLE | Interest::ERROR)?;
@@ -112,6 +116,7 @@ impl UdpLink {
             is_v6,
             no_segments: false,
             sources: Sources::default(),
+            scout,
             evidence: VecDeque::new(),
             counters: Counters::default(),
             buffers,
@@ -246,6 +251,13 @@ impl UdpLink {
         self.evidence.pop_front()
     }
 
+    /// Whether this host has no way to an address: no route leads there, or only one from an address that is `dark`, of an
+    /// interface that is down or has no carrier.
+    #[must_use]
+    pub fn finds_no_way(&self, to: LinkAddr, dark: &[IpAddr]) -> bool {
+        to.as_udp().is_some_and(|to| self.scout.finds_no_way(to, dark))
+    }
+
     /// Forgets from which address each peer is answered: call it when addresses or routes of this host have changed.
     pub fn forget_sources(&mut self) {
         self.sources = Sources::default();
@@ -305,12 +317,8 @@ impl UdpLink {
         segment: Option<usize>,
         source: Option<IpAddr>,
     ) -> io::Result<()> {
-        let destination = match to {
-            SocketAddr::V4(v4) if self.is_v6 => (v4.ip().to_ipv6_mapped(), v4.port()).into(),
-            _ => to,
-        };
         let transmit = quinn_udp::Transmit {
-            destination,
+            destination: destination(to, self.is_v6),
             ecn: None,
             contents: bytes,
             segment_size: segment,
@@ -329,10 +337,15 @@ impl UdpLink {
     /// Says why nothing goes there.
     fn refuse(&mut self, to: SocketAddr, error: &io::Error) -> Refusal {
         self.counters.refused += 1;
-        let evidence = Evidence::of_call(LinkAddr::udp(to), error);
+        let mut evidence = Evidence::of_call(LinkAddr::udp(to), error);
+        if let Evidence::Unreachable { to: peer, reason: Reason::NoRoute } = evidence
+            && self.scout.finds_no_way(to, &[])
+        {
+            evidence = Evidence::NoWay { to: peer };
+        }
         let refusal = match evidence {
             Evidence::TooBig { .. } => Refusal::TooLarge,
-            Evidence::Unreachable { .. } => Refusal::Unreachable,
+            Evidence::Unreachable { .. } | Evidence::NoWay { .. } => Refusal::Unreachable,
         };
         // A router's word on the length says more than the call's.
         let is_known = matches!(evidence, Evidence::TooBig { to, .. }
@@ -373,6 +386,14 @@ impl UdpLink {
             self.evidence.pop_front();
         }
         self.evidence.push_back(evidence);
+    }
+}
+
+/// An address as a socket of a family names it.
+fn destination(to: SocketAddr, is_v6: bool) -> SocketAddr {
+    match to {
+        SocketAddr::V4(v4) if is_v6 => (v4.ip().to_ipv6_mapped(), v4.port()).into(),
+        _ => to,
     }
 }
 

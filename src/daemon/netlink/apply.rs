@@ -96,6 +96,30 @@ async fn bound_rows(handle: &Handle, index: u32, size: LinkAttribute) {
     }
 }
 
+/// Puts the routes to these prefixes in place as `settings` have them, or removes them, and leaves everything else alone.
+pub(super) async fn tune<'p>(
+    handle: &Handle,
+    index: u32,
+    settings: &Settings,
+    prefixes: impl Iterator<Item = &'p IpNet>,
+) -> anyhow::Result<()> {
+    for prefix in prefixes {
+        let message = route(index, prefix, &settings.ways);
+        if settings.has_own_route(prefix) {
+            let replaced = handle.route().add(message).replace().execute().await;
+            replaced.with_context(|| format!("cannot tune the route to {prefix}"))?;
+        } else {
+            match handle.route().del(message).execute().await {
+                Err(error) if !present::is_no_route(&error) => {
+                    return Err(error).with_context(|| format!("cannot remove the route to {prefix}"));
+                }
+                _ => {}
+            }
+        }
+    }
+    Ok(())
+}
+
 /// Keeps the kernel from giving the interface a link-local address, and with it from router solicitations and multicast
 /// reports. Without IPv6 in the kernel there is nothing to quieten.
 async fn quieten_ipv6(handle: &Handle, index: u32) {

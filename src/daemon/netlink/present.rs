@@ -57,8 +57,17 @@ pub(super) async fn addresses(
 
 /// Tells whether an address is gone already: another one took it along.
 fn is_gone(error: &rtnetlink::Error) -> bool {
+    is_answer(error, nix::libc::EADDRNOTAVAIL)
+}
+
+/// Tells whether there is no such route.
+pub(super) fn is_no_route(error: &rtnetlink::Error) -> bool {
+    is_answer(error, nix::libc::ESRCH)
+}
+
+fn is_answer(error: &rtnetlink::Error, number: i32) -> bool {
     matches!(error, rtnetlink::Error::NetlinkError(answer)
-        if answer.code.is_some_and(|code| code.get() == -nix::libc::EADDRNOTAVAIL))
+        if answer.code.is_some_and(|code| code.get() == -number))
 }
 
 async fn read_addresses(handle: &Handle, index: u32) -> anyhow::Result<Vec<(IpNet, AddressMessage)>> {

@@ -19,6 +19,16 @@ pub(super) const FLOCK: Duration = Duration::from_millis(50);
 /// How many addresses are told; a host with more has them for other purposes.
 const MAX_ADDRESSES: usize = 16;
 
+/// This host's addresses.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Surroundings {
+    /// At which others may reach it, in the kernel's order: of interfaces that are up and have a carrier, the loopback left out.
+    pub addresses: Vec<IpAddr>,
+    /// Those of interfaces that are down or have no carrier, or of the network's own, and of no other: no datagram that leaves
+    /// from there arrives.
+    pub dark: Vec<IpAddr>,
+}
+
 /// The groups whose messages are of interest.
 pub(super) const GROUPS: [MulticastGroup; 5] = [
     MulticastGroup::Link,
@@ -48,32 +58,39 @@ fn goes_through(route: &RouteMessage, index: u32) -> bool {
     route.attributes.contains(&RouteAttribute::Oif(index))
 }
 
-/// Reads the addresses at which this host may be reached: those of interfaces that are up and have a carrier, other than
-/// `ours` and the loopback, in the kernel's order.
+/// Reads what lies around the interface `ours`.
 ///
 /// # Errors
 /// If the kernel does not tell.
-pub(super) async fn addresses(handle: &Handle, ours: u32) -> Result<Vec<IpAddr>, rtnetlink::Error> {
+pub(super) async fn look(handle: &Handle, ours: u32) -> Result<Surroundings, rtnetlink::Error> {
     let links: Vec<_> = handle.link().get().execute().try_collect().await?;
-    let usable = LinkFlags::Up | LinkFlags::LowerUp;
-    let usable: BTreeSet<u32> = links
-        .iter()
-        .filter(|link| link.header.index != ours && !link.header.flags.contains(LinkFlags::Loopback))
-        .filter(|link| link.header.flags.contains(usable))
-        .map(|link| link.header.index)
-        .collect();
+    let works = LinkFlags::Up | LinkFlags::LowerUp;
+    let others = links.iter().map(|link| &link.header).filter(|link| link.index != ours);
+    let (bright, dark): (Vec<_>, Vec<_>) = others.partition(|link| link.flags.contains(works));
+    let outward = bright.iter().filter(|link| !link.flags.contains(LinkFlags::Loopback));
+    let outward: BTreeSet<u32> = outward.map(|link| link.index).collect();
+    // What leaves from the network's own interface goes into the network, and not to a peer's address.
+    let dark: BTreeSet<u32> = dark.iter().map(|link| link.index).chain([ours]).collect();
     let messages: Vec<_> = handle.address().get().execute().try_collect().await?;
-    let reachable = messages.iter().filter(|message| usable.contains(&message.header.index));
-    Ok(reachable.filter_map(address).take(MAX_ADDRESSES).collect())
+    let on = |links: &BTreeSet<u32>, message: &&AddressMessage| links.contains(&message.header.index);
+    let reachable = messages.iter().filter(|message| on(&outward, message) && is_fit(message));
+    let lit: BTreeSet<IpAddr> =
+        messages.iter().filter(|message| !on(&dark, message)).filter_map(address).collect();
+    let unlit = messages.iter().filter(|message| on(&dark, message)).filter_map(address);
+    Ok(Surroundings {
+        addresses: reachable.filter_map(address).take(MAX_ADDRESSES).collect(),
+        dark: unlit.filter(|address| !lit.contains(address)).collect(),
+    })
 }
 
-/// The address, if somebody else can use it: none that the link alone knows, none that is not confirmed or is on its way out.
-fn address(message: &AddressMessage) -> Option<IpAddr> {
+/// Whether somebody else can use an address: none that the link alone knows, none that is not confirmed or is on its way out.
+fn is_fit(message: &AddressMessage) -> bool {
     let unfit =
         AddressHeaderFlags::Tentative | AddressHeaderFlags::Dadfailed | AddressHeaderFlags::Deprecated;
-    if message.header.scope != AddressScope::Universe || message.header.flags.intersects(unfit) {
-        return None;
-    }
+    message.header.scope == AddressScope::Universe && !message.header.flags.intersects(unfit)
+}
+
+fn address(message: &AddressMessage) -> Option<IpAddr> {
     let local = message.attributes.iter().find_map(|attribute| match attribute {
         AddressAttribute::Local(address) => Some(*address),
         _ => None,

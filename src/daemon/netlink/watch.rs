@@ -1,14 +1,12 @@
 //! News of the interface: what somebody else does to it.
 
-use std::net::IpAddr;
-
 use futures_util::StreamExt as _;
 use futures_util::stream::BoxStream;
 use rtnetlink::packet_core::{NetlinkMessage, NetlinkPayload};
 use rtnetlink::packet_route::RouteNetlinkMessage;
 use rtnetlink::packet_route::link::{LinkFlags, LinkMessage};
 
-use super::surroundings;
+use super::surroundings::{self, Surroundings};
 
 /// Something happened to the interface.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,9 +19,9 @@ pub enum InterfaceEvent {
     Down,
     /// It was removed.
     Removed,
-    /// Links, addresses or routes of this host changed around it: the addresses at which others may reach the host. The
-    /// same ones as before may have another way to lead to them.
-    Surroundings(Vec<IpAddr>),
+    /// Links, addresses or routes of this host changed around it: what is there. The same addresses as before may have another
+    /// way to lead to them.
+    Surroundings(Surroundings),
 }
 
 /// What the kernel has to say.

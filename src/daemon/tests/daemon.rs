@@ -393,11 +393,13 @@ fn an_idle_daemon_is_small_and_says_nothing_secret() -> Result<()> {
         site.daemon.signal(Signal::SIGUSR1)?;
         site.daemon.wait_for_line("mesh7.status.json", LIMIT)?;
         let status = fs::read_to_string(format!("/proc/{}/status", site.daemon.pid()))?;
-        let resident =
-            field(&status, "VmRSS").and_then(|rss| rss.trim_end_matches(" kB").parse::<u64>().ok());
-        let resident = resident.context("no VmRSS")?;
-        eprintln!("resident: {resident} kB");
-        assert!(resident < 10_000, "{resident} kB");
+        // What it asked for itself. How much of the program's file is mapped depends on how it was built and on what the page
+        // cache holds; the installed one is weighed whole, where it is installed.
+        let asked = field(&status, "RssAnon")
+            .and_then(|kilobytes| kilobytes.trim_end_matches(" kB").parse::<u64>().ok());
+        let asked = asked.context("no RssAnon")?;
+        eprintln!("asked for: {asked} kB");
+        assert!(asked < 2_000, "{asked} kB");
         let (log, told) = (site.daemon.output()?, fs::read_to_string(dir.join("run/mesh7.status.json"))?);
         assert!(!log.contains(&PRIVATE[..10]) && !told.contains(&PRIVATE[..10]));
         Ok(())

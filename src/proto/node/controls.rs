@@ -1,5 +1,6 @@
 //! What nodes say to each other inside a session, and how anything that is not a packet gets there.
 
+use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
@@ -9,7 +10,7 @@ use super::stock::Path;
 use crate::control::{Addresses, Control, ControlError};
 use crate::event::DropReason;
 use crate::link::{Class, LinkAddr, LinkId};
-use crate::path::Heard;
+use crate::path::{Heard, Paths};
 use crate::queue::PeerIndex;
 use crate::terse::reassembly::Missing;
 use crate::wg::message::INIT_NOISE;
@@ -56,11 +57,29 @@ impl Node {
     /// An address could not be sent to, or something on the way says that nobody is there. Whoever says so may lie: it is a
     /// reason to look, no more.
     pub fn handle_unreachable(&mut self, link: LinkId, to: LinkAddr, now: Instant) {
-        for at in self.peers.numbers() {
-            if self.path(at) == Some((link, to))
-                && let Keying::Wireguard(wireguard) = &mut self.peers[at].keying
-            {
-                wireguard.paths.refused(link, to, now);
+        self.tell_users(link, to, now, |paths| paths.refused(link, to, now));
+    }
+
+    /// This host has no way to an address on a link: no route leads there, or only one through an interface without a
+    /// carrier. Only what the kernel says of its own tables may be told so; for all else there is
+    /// [`Self::handle_unreachable`].
+    pub fn handle_no_way(&mut self, link: LinkId, to: LinkAddr, now: Instant) {
+        self.tell_users(link, to, now, |paths| paths.cut(link, to, now));
+    }
+
+    /// The ways on free links that carry something to a peer, each once: what [`Self::handle_no_way`] may be told of.
+    pub fn free_ways(&self) -> BTreeSet<(LinkId, LinkAddr)> {
+        let ways = self.ways.iter().map(|(link, to, _)| (*link, *to));
+        ways.filter(|(link, _)| self.is_free(*link)).collect()
+    }
+
+    /// Tells something to the paths of those peers that are reached this way.
+    fn tell_users(&mut self, link: LinkId, to: LinkAddr, now: Instant, mut tell: impl FnMut(&mut Paths)) {
+        let there = (link, to, PeerIndex::MIN)..=(link, to, PeerIndex::MAX);
+        let users: Vec<PeerIndex> = self.ways.range(there).map(|(.., at)| *at).collect();
+        for at in users {
+            if let Keying::Wireguard(wireguard) = &mut self.peers[at].keying {
+                tell(&mut wireguard.paths);
                 self.settle(at, now);
             }
         }
@@ -85,7 +104,7 @@ impl Node {
         wireguard.paths.set_kin(true, now);
         match control {
             Control::Probe { token } => {
-                wireguard.paths.heard(path.0, path.1, Heard::Late, now);
+                wireguard.paths.heard(path.0, path.1, Heard::Question, now);
                 let answer = Control::ProbeAnswer { token }.emit();
                 self.send_inside(at, path, &answer, Content::Control, now);
             }

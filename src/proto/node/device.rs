@@ -1,14 +1,16 @@
 //! From the interface: what the kernel sends into its imagined Ethernet.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
 use ipnet::IpNet;
 
 use super::Node;
+use super::peer::Keying;
 use crate::event::DropReason;
 use crate::frame::{Arp, ETHERNET_HEADER, Frame, Inner, Mac, Packet, protocol};
 use crate::icmp;
+use crate::link::LinkAddr;
 use crate::neighbour::{self, Discovery};
 use crate::offload::{Offload, Segmenter};
 use crate::queue::PeerIndex;
@@ -79,6 +81,9 @@ impl Node {
         if many && !is_for_many(&prefix) {
             return Err(DropReason::Noise);
         }
+        if prefix.prefix_len() == 0 && self.would_carry_itself(at, packet, now) {
+            return Err(DropReason::Loop);
+        }
         let frame = &frame[..ETHERNET_HEADER + packet.bytes.len()];
         if self.device_free(at, frame, offload, now) {
             self.settle_later(at, now);
@@ -87,6 +92,20 @@ impl Node {
         self.admit_each(at, frame, offload, now)?;
         self.settle(at, now);
         Ok(())
+    }
+
+    /// Whether a packet is a link's own, on its way to an address of the peer that the default route leads to: when every other
+    /// way out is gone, the kernel takes this one. Any user of this host can send such a thing: it is a reason to doubt, no more.
+    fn would_carry_itself(&mut self, at: PeerIndex, packet: &Packet<'_>, now: Instant) -> bool {
+        let Some((_, port)) = packet.ports().filter(|_| packet.protocol == protocol::UDP) else {
+            return false;
+        };
+        let to = LinkAddr::udp(SocketAddr::new(packet.destination, port));
+        let Keying::Wireguard(wireguard) = &mut self.peers[at].keying else { return false };
+        let Some(link) = wireguard.paths.link_to(to) else { return false };
+        wireguard.paths.refused(link, to, now);
+        self.settle(at, now);
+        true
     }
 
     /// Admits the packets that a frame stands for one by one.

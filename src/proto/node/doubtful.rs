@@ -1,4 +1,4 @@
-//! Packets that went into a path while it was doubted: if the path is given up, they are sent again by the next one.
+//! Packets that went into a path while it was silent: if the path is given up, they are sent again by the next one.
 //!
 //! A TCP connection whose segments vanish waits twice as long with each of them. By the time a silent path is given up its
 //! next try may be seconds away, though another path works; what is sent again brings the answer that it waits for. Whoever
@@ -42,7 +42,7 @@ impl Doubtful {
         }
     }
 
-    /// The path is no longer doubted, or was given up: returns what was kept.
+    /// The path is no longer silent, or was given up: returns what was kept.
     pub(super) fn take(&mut self) -> VecDeque<Kept> {
         self.bytes = 0;
         std::mem::take(&mut self.frames)

@@ -1,6 +1,6 @@
 //! What of a node outlives its process, and what of a peer outlives its removal.
 //!
-//! Symmetric keys are the reason: nothing but our memory keeps a recorded packet from being opened twice. So what was seen
+//! Symmetric keys are the first reason ([`stamps`](super::stamps) has the other): nothing but our memory keeps a recorded packet from being opened twice. So what was seen
 //! under a key stays known when its peer is removed or gets another key ([`Retired`]), in the state file too, and is taken
 //! up when the two come together again. That our own counters are used once needs no such memory: see
 //! [`Counters`](crate::v1::counters::Counters).
@@ -39,6 +39,7 @@ impl Node {
                     self.counters.restore(self.is_upper_towards(&peer), reserved);
                     self.restore_seen(Retired { peer, name, seen });
                 }
+                Line::Handshakes { peer, stamps } => self.restore_stamps(peer, stamps),
                 Line::Mac { peer, mac } => {
                     if let Some(at) = self.peers.find(&peer) {
                         self.peers[at].learn_mac(mac);
@@ -88,8 +89,12 @@ impl Node {
 
     /// A peer's keys go out of use.
     pub(super) fn retire(&mut self, peer: PublicKey, keying: &Keying) {
-        if let Keying::Symmetric(keying) = keying {
-            self.remember(Retired { peer, name: Some(keying.name()), seen: keying.seen() });
+        match keying {
+            Keying::Symmetric(keying) => {
+                self.remember(Retired { peer, name: Some(keying.name()), seen: keying.seen() });
+            }
+            Keying::Wireguard(wireguard) => self.retire_stamps(peer, wireguard.tunnel.stamps()),
+            Keying::Pki(_) => {}
         }
         self.store_due = true;
     }
@@ -98,7 +103,8 @@ impl Node {
     /// file, which replaces the old one.
     pub fn poll_store(&mut self) -> Option<Vec<u8>> {
         self.settle_sealed();
-        for (_, Peer { public_key, keying, .. }) in self.peers.iter_mut() {
+        for at in std::mem::take(&mut self.unsaved) {
+            let Peer { public_key, keying, .. } = &mut self.peers[at];
             let Keying::Symmetric(symmetric) = keying else { continue };
             if let Some(at_least) = symmetric.wants_counters() {
                 let block = self.counters.grant(self.public_key > *public_key, at_least);
@@ -128,6 +134,7 @@ impl Node {
             }
             lines.extend(peer.mac.map(|mac| Line::Mac { peer: peer.public_key, mac }));
         }
+        lines.extend(self.stamp_lines());
         lines
     }
 

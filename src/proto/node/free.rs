@@ -8,7 +8,7 @@ use super::peer::Keying;
 use super::wireguard::packet_of;
 use crate::aead::{Row, TAG_LEN};
 use crate::event::DropReason;
-use crate::link::{LinkAddr, LinkId};
+use crate::link::{Class, LinkAddr, LinkId};
 use crate::offload::{Offload, Segmenter};
 use crate::path::Sent;
 use crate::queue::PeerIndex;
@@ -46,7 +46,7 @@ impl Node {
         while packets.remaining() > 0 {
             // All have the length of the first, but for the last, which may be shorter.
             let segment = DATA_HEADER + padded(packets.next_len(), *mtu) + TAG_LEN;
-            let row = outbox.rows(link, to, segment, segments);
+            let row = outbox.rows(link, to, segment, segments, Class::Bulk);
             let row = row.map(|(row, room)| (row, packets.remaining().min(room)));
             let first = row.as_ref().and_then(|(_, many)| sealing.counters(count(*many)));
             let (Some((row, many)), Some(first)) = (row, first) else {
@@ -67,7 +67,7 @@ impl Node {
             aead.seal_all(sealing.key, first, row);
         }
         peer.sent.datagrams += datagrams;
-        if wireguard.paths.is_doubted() {
+        if wireguard.paths.is_silent(now) {
             let counted = (peer.sent.packets - before.0, peer.sent.bytes - before.1);
             wireguard.doubtful.keep(frame, offload, counted);
         } else if !wireguard.doubtful.is_empty() {
@@ -92,7 +92,7 @@ impl Node {
         let Keying::Wireguard(wireguard) = &mut peer.keying else { return };
         let Some(mut sealing) = wireguard.tunnel.sealing(content, now) else { return };
         let body = padded(plaintext.len(), *mtu);
-        let row = outbox.row(link, to, DATA_HEADER + body + TAG_LEN, segments);
+        let row = outbox.row(link, to, DATA_HEADER + body + TAG_LEN, segments, Class::Bulk);
         let (Some(row), Some(counter)) = (row, sealing.counter()) else { return };
         let out = begin(row, &sealing, counter, body);
         out[..plaintext.len()].copy_from_slice(plaintext);
@@ -135,7 +135,7 @@ impl Node {
     }
 
     fn send_message(&mut self, at: PeerIndex, (link, to): (LinkId, LinkAddr), message: &[u8], now: Instant) {
-        let Some(row) = self.outbox.row(link, to, message.len(), 1) else {
+        let Some(row) = self.outbox.row(link, to, message.len(), 1, Class::Handshake) else {
             return self.account.count(at, DropReason::QueueOverflow);
         };
         row.extend_from_slice(message);
@@ -148,7 +148,7 @@ impl Node {
 
     /// Sends a cookie to somebody who may be anybody.
     pub(super) fn send_cookie(&mut self, (link, to): (LinkId, LinkAddr), reply: &[u8; COOKIE_REPLY_LEN]) {
-        if let Some(row) = self.outbox.row(link, to, reply.len(), 1) {
+        if let Some(row) = self.outbox.row(link, to, reply.len(), 1, Class::Handshake) {
             row.extend_from_slice(reply);
         }
     }

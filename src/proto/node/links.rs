@@ -167,6 +167,8 @@ impl LinkState {
             Some(Airtime::Metered(_)) => Tempo {
                 answer: self.price(self.mtu()) * 2 + self.price(ANSWER_LEN) + self.access() * 2,
                 next: self.price(self.mtu()) * 3 / 2 + self.access() * 4,
+                part: Duration::ZERO,
+                room: 0,
             },
             Some(Airtime::Free) | None => Tempo::default(),
         }

@@ -165,6 +165,9 @@ impl Node {
         if let Keying::Wireguard(_) = self.peers[at].keying {
             return self.settle_wireguard(at, now);
         }
+        if let Keying::Symmetric(_) = self.peers[at].keying {
+            self.unsaved.insert(at);
+        }
         while let Some(action) = self.poll_action(at) {
             match action {
                 Action::Send { payload, far } => self.send_datagram(at, payload, Class::Handshake, far, now),
@@ -330,7 +333,8 @@ impl Node {
             Keying::Wireguard(_) => None,
         };
         let Some((counter, ciphertext)) = sealed else {
-            return self.account.count(at, DropReason::NoSession);
+            self.account.count(at, DropReason::NoSession);
+            return self.settle(at, now);
         };
         let Some(datagrams) = fragment::split(counter, &ciphertext, &mut peer.message, mtu) else {
             return self.account.count(at, DropReason::TooBig);

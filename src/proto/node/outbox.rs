@@ -28,15 +28,16 @@ pub(super) struct Outbox {
 
 impl Outbox {
     /// Returns where the next datagram of `len` bytes goes: a buffer, to whose end it is to be added. `None` if too many
-    /// rows wait. `segments`: how many datagrams the link takes at once.
+    /// rows wait. `segments`: how many datagrams the link takes at once. The row is of the most urgent class in it.
     pub(super) fn row(
         &mut self,
         link: LinkId,
         to: LinkAddr,
         len: usize,
         segments: u16,
+        class: Class,
     ) -> Option<&mut Vec<u8>> {
-        self.rows(link, to, len, segments).map(|(row, _)| row)
+        self.rows(link, to, len, segments, class).map(|(row, _)| row)
     }
 
     /// The same for several datagrams of `len` bytes, the last of which may be shorter: returns as well how many may be added,
@@ -47,6 +48,7 @@ impl Outbox {
         to: LinkAddr,
         len: usize,
         segments: u16,
+        class: Class,
     ) -> Option<(&mut Vec<u8>, usize)> {
         let open = self
             .rows
@@ -58,17 +60,10 @@ impl Outbox {
             }
             let payload = self.spare.pop().unwrap_or_default();
             let segment = u16::try_from(len).ok();
-            self.rows.push_back(Transmit {
-                link,
-                to,
-                payload,
-                segment,
-                class: Class::Bulk,
-                far: false,
-                token: 0,
-            });
+            self.rows.push_back(Transmit { link, to, payload, segment, class, far: false, token: 0 });
         }
         let row = self.rows.back_mut()?;
+        row.class = row.class.min(class);
         let room = room(row, len, segments);
         Some((&mut row.payload, room))
     }
@@ -124,7 +119,7 @@ mod tests {
     }
 
     fn put(outbox: &mut Outbox, place: usize, len: usize, segments: u16) {
-        outbox.row(LinkId(0), to(place), len, segments).unwrap().extend(vec![0; len]);
+        outbox.row(LinkId(0), to(place), len, segments, Class::Bulk).unwrap().extend(vec![0; len]);
     }
 
     fn rows(outbox: &mut Outbox) -> Vec<(usize, Option<u16>)> {
@@ -151,24 +146,37 @@ mod tests {
 
     #[test]
     fn as_many_datagrams_fit_as_it_says() {
+        let rows = |outbox: &mut Outbox, len, segments| {
+            outbox.rows(LinkId(0), to(0), len, segments, Class::Bulk).map(|(_, room)| room).unwrap()
+        };
         for (len, segments) in [(100, 64), (1452, 64), (1452, 1), (40, 3), (65_000, 64)] {
             let mut outbox = Outbox::default();
-            let (_, room) = outbox.rows(LinkId(0), to(0), len, segments).unwrap();
+            let room = rows(&mut outbox, len, segments);
             (0..room).for_each(|_| put(&mut outbox, 0, len, segments));
             assert_eq!(outbox.rows.len(), 1, "{len}");
             put(&mut outbox, 0, len, segments);
             assert_eq!(outbox.rows.len(), 2, "{len}");
             let mut outbox = Outbox::default();
             put(&mut outbox, 0, len, segments);
-            let (_, room) = outbox.rows(LinkId(0), to(0), len - 1, segments).unwrap();
+            let room = rows(&mut outbox, len - 1, segments);
             assert!(room == 1 || outbox.rows.len() == 2, "a shorter one is the last");
         }
     }
 
     #[test]
+    fn a_row_is_of_the_most_urgent_class_in_it() {
+        let mut outbox = Outbox::default();
+        for class in [Class::Bulk, Class::Handshake, Class::Bulk] {
+            outbox.row(LinkId(0), to(0), 8, 64, class).unwrap().extend([0; 8]);
+        }
+        assert_eq!(outbox.poll().map(|row| row.class), Some(Class::Handshake));
+    }
+
+    #[test]
     fn a_shell_that_takes_nothing_costs_bounded_memory() {
         let mut outbox = Outbox::default();
-        let mut put = |at: usize| outbox.row(LinkId(0), to(at % 2), 8, 1).map(|row| row.extend([0_u8; 8]));
+        let mut put =
+            |at: usize| outbox.row(LinkId(0), to(at % 2), 8, 1, Class::Bulk).map(|row| row.extend([0_u8; 8]));
         assert_eq!((0..1000).filter_map(&mut put).count(), MAX_ROWS);
     }
 }

@@ -64,7 +64,8 @@ impl Node {
             self.timers.remove(&(due, at, why));
         }
         let Some(mut peer) = self.peers.remove(at) else { return false };
-        self.close_wireguard(&mut peer.keying);
+        self.close_wireguard(at, &mut peer.keying);
+        self.unsaved.remove(&at);
         self.count_removed(at, queued + peer.waiting_len());
         self.account.forget(at);
         self.retire(*key, &peer.keying);
@@ -188,7 +189,7 @@ impl Node {
         let peer = &mut self.peers[at];
         let (key, mut old) = (peer.public_key, std::mem::replace(&mut peer.keying, keying));
         let was_up = std::mem::take(&mut peer.up);
-        self.close_wireguard(&mut old);
+        self.close_wireguard(at, &mut old);
         self.retire(key, &old);
         let sealed = self.links.values_mut().map(|state| state.forget_ready(|ready| ready.peer == at)).sum();
         self.count_removed(at, sealed);

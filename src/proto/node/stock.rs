@@ -2,10 +2,13 @@
 
 use std::time::Instant;
 
+use rand_core::Rng as _;
+
 use super::Node;
 use super::controls::content_of;
 use super::peer::Keying;
 use crate::aead::{Row, TAG_LEN};
+use crate::control::Control;
 use crate::event::{DropReason, Event};
 use crate::link::{LinkAddr, LinkId};
 use crate::path::Heard;
@@ -13,7 +16,8 @@ use crate::queue::PeerIndex;
 use crate::wg::gate::{Refused, Verdict};
 use crate::wg::message::{CookieReply, DATA_HEADER, Init, KEEPALIVE_LEN, Message, Response};
 use crate::wg::noise::identify;
-use crate::wg::tunnel::{Framing, HandshakeError, NotOpened};
+use crate::wg::sign;
+use crate::wg::tunnel::{Content, Framing, HandshakeError, NotOpened};
 
 /// Data messages that are opened together, at most: what the kernel joins.
 const RUN: usize = 64;
@@ -181,12 +185,17 @@ impl Node {
         })?;
         let proof = match opened {
             opened if opened.confirmed && wireguard.answered_to == Some(path) => Heard::Answer,
+            _ if Control::is_probe(plaintext) => Heard::Question,
+            opened if opened.newest && content_of(plaintext) == Content::Data => Heard::Packet,
             opened if opened.newest => Heard::Newest,
             _ => Heard::Late,
         };
         peer.last_seen = Some(now);
         if !inside {
             wireguard.paths.heard(path.0, path.1, proof, now);
+            if !wireguard.doubtful.is_empty() && !wireguard.paths.is_silent(now) {
+                wireguard.doubtful.take();
+            }
         }
         Ok(())
     }
@@ -212,6 +221,7 @@ impl Node {
         let answer = self.with_tunnel(at, now, |tunnel, context| tunnel.accept(hello, framing, context));
         match answer {
             Some(Ok(answer)) => {
+                self.note_stamps(at, now);
                 if let Keying::Wireguard(wireguard) = &mut self.peers[at].keying {
                     wireguard.paths.heard(path.0, path.1, Heard::Newest, now);
                     wireguard.answered_to = Some(path);
@@ -244,10 +254,21 @@ impl Node {
         match handled {
             Some(Ok(())) => {
                 self.note_answer(at, path, now);
+                self.greet_kin(at, path, response.sender, now);
                 (Some(at), Ok(()))
             }
             Some(Err(error)) => (Some(at), Err(self.refused_handshake(at, error, now))),
             None => (Some(at), Err(DropReason::BadHandshake)),
+        }
+    }
+
+    /// A peer of whom nothing is known seems to be one of us: what it answers to a probe tells both.
+    fn greet_kin(&mut self, at: PeerIndex, path: Path, sender: u32, now: Instant) {
+        let (theirs, ours) = (self.peers[at].public_key, *self.identity.public());
+        let Keying::Wireguard(wireguard) = &self.peers[at].keying else { return };
+        if !wireguard.paths.is_kin() && sign::is_borne(sender, &theirs, &ours) {
+            let token = self.rng.next_u32();
+            self.send_probe(at, path, token, now);
         }
     }
 

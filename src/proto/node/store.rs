@@ -7,9 +7,11 @@
 //! counters <lower or upper> <end of those given out>
 //! symmetric <public key> <end of those given out> <first>-<highest>,... <name of the preshared key>
 //! mac <public key> <twelve hexadecimal digits>
+//! handshakes <public key> <end of our timestamps> <the peer's last timestamp>
 //! ```
 //!
-//! Older files have no `counters`, and no names of keys. Lines that make no sense are counted and left out; nothing secret
+//! Timestamps are those of WireGuard's initiations (TAI64N), in 24 hexadecimal digits, or `-` if there is none. Older files
+//! have no `counters`, no names of keys, and no `handshakes`. Lines that make no sense are counted and left out; nothing secret
 //! is in it.
 
 use std::fmt::Write as _;
@@ -17,6 +19,8 @@ use std::fmt::Write as _;
 use crate::frame::Mac;
 use crate::key::PublicKey;
 use crate::v1::symmetric::KeyName;
+use crate::wg::tai64n::Tai64n;
+use crate::wg::tunnel::Stamps;
 
 const HEADER: &str = "meshnet-state 1";
 
@@ -48,6 +52,13 @@ pub(super) enum Line {
         /// Its address.
         mac: Mac,
     },
+    /// The timestamps of a WIREGUARD peer's handshakes.
+    Handshakes {
+        /// Which peer.
+        peer: PublicKey,
+        /// None of ours up to `sent` may be used again, none of the peer's up to `received` answered.
+        stamps: Stamps,
+    },
 }
 
 /// Writes the file.
@@ -71,6 +82,16 @@ pub(super) fn emit(lines: &[Line]) -> Vec<u8> {
             Line::Mac { peer, mac } => {
                 let _infallible = write!(out, "mac {peer} ");
                 push_hex(&mut out, mac);
+            }
+            Line::Handshakes { peer, stamps } => {
+                let _infallible = write!(out, "handshakes {peer}");
+                for stamp in [stamps.sent, stamps.received] {
+                    out.push(' ');
+                    match stamp {
+                        Some(stamp) => push_hex(&mut out, stamp.as_bytes()),
+                        None => out.push('-'),
+                    }
+                }
             }
         }
         out.push('\n');
@@ -121,8 +142,18 @@ fn parse_line(line: &str) -> Option<Line> {
             Some(Line::Symmetric { peer: whose.parse().ok()?, reserved, seen, name })
         }
         "mac" => Some(Line::Mac { peer: whose.parse().ok()?, mac: parse_hex(words.next()?)? }),
+        "handshakes" => {
+            let (sent, received) = (parse_stamp(words.next()?)?, parse_stamp(words.next()?)?);
+            Some(Line::Handshakes { peer: whose.parse().ok()?, stamps: Stamps { sent, received } })
+        }
         _ => None,
     }
+}
+
+/// A timestamp, or the sign that there is none.
+#[expect(clippy::option_option, reason = "what makes no sense is another thing than what is not there")]
+fn parse_stamp(word: &str) -> Option<Option<Tai64n>> {
+    if word == "-" { Some(None) } else { parse_hex(word).map(|bytes| Some(Tai64n::from_bytes(bytes))) }
 }
 
 fn parse_hex<const N: usize>(digits: &str) -> Option<[u8; N]> {
@@ -154,6 +185,14 @@ mod tests {
             Line::Symmetric { peer, reserved: u64::MAX, seen: vec![(1, 2), (5, 500)], name: None },
             Line::Symmetric { peer, reserved: 0, seen: Vec::new(), name: Some([0, 1, 2, 3, 4, 5, 6, 0xff]) },
             Line::Mac { peer, mac: [2, 0xab, 0, 1, 2, 3] },
+            Line::Handshakes { peer, stamps: Stamps::default() },
+            Line::Handshakes {
+                peer,
+                stamps: Stamps {
+                    sent: Some(Tai64n::from_unix(std::time::Duration::from_secs(1_700_000_000))),
+                    received: Some(Tai64n::from_bytes([0xff; 12])),
+                },
+            },
         ];
         assert_eq!(parse(&emit(&lines)), (lines, 0));
     }
@@ -167,5 +206,9 @@ mod tests {
         );
         assert_eq!(parse(text.as_bytes()), (vec![Line::Mac { peer, mac: [2, 0xab, 0, 1, 2, 3] }], 5));
         assert_eq!(parse(b"something else").0, []);
+        for stamps in ["", "-", "- ", "- 12", "00 -", "- 4000000065e53f000000000g"] {
+            let text = format!("{HEADER}\nhandshakes {peer} {stamps}\n");
+            assert_eq!(parse(text.as_bytes()), (Vec::new(), 1), "{stamps}");
+        }
     }
 }

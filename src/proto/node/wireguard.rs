@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use super::Node;
 use super::doubtful::{Doubtful, Kept};
-use super::metered::{Sessions, repair_time};
+use super::metered::{Sessions, repair_time, tempo};
 use super::peer::{Keying, Peer};
 use crate::config::PeerConfig;
 use crate::event::{DropReason, Event};
@@ -23,7 +23,7 @@ use crate::queue::{Entry, PeerIndex};
 use crate::terse::header::{Context as Compression, End};
 use crate::wg::mac::Cookies;
 use crate::wg::regime::Regime;
-use crate::wg::tunnel::{Action, Content, Context, Readiness, Tunnel};
+use crate::wg::tunnel::{Action, Content, Context, Readiness, Stamps, Tunnel};
 
 /// See the module's introduction.
 pub(super) struct Wireguard {
@@ -38,19 +38,25 @@ pub(super) struct Wireguard {
     pub(super) answered_to: Option<(LinkId, LinkAddr)>,
     /// Where the last initiation of ours went.
     pub(super) asked_at: Option<(LinkId, LinkAddr)>,
-    /// What was sent while the path was doubted.
+    /// What was sent while the path was silent.
     pub(super) doubtful: Doubtful,
     /// Our index of the initiation that waits in front of a metered link.
     pub(super) init: Option<u32>,
     /// What the paths were told of the session.
     session: bool,
+    /// What the state file says of the handshakes.
+    pub(super) kept: Stamps,
+    /// The path under which the node's table has the peer.
+    way: Option<(LinkId, LinkAddr)>,
 }
 
 impl Node {
     /// Makes the state of a WIREGUARD peer. Its links are told to it when its endpoints are.
-    pub(super) fn wireguard_keying(&self, config: &PeerConfig, now: Instant) -> Keying {
+    pub(super) fn wireguard_keying(&mut self, config: &PeerConfig, now: Instant) -> Keying {
         let (key, psk) = (config.public_key, config.preshared_key.clone());
         let mut tunnel = Tunnel::new(self.identity.clone(), key, psk);
+        let known = self.known_stamps(&key);
+        tunnel.restore(known);
         tunnel.set_keepalive(config.keepalive, now);
         let mut wireguard = Wireguard {
             tunnel,
@@ -63,6 +69,8 @@ impl Node {
             doubtful: Doubtful::default(),
             init: None,
             session: false,
+            kept: known,
+            way: None,
         };
         for (link, state) in &self.links {
             if let Some(caps) = &state.caps {
@@ -153,7 +161,7 @@ impl Node {
             return self.answer_too_big(at, &entry.frame, mtu, now);
         }
         let Some(state) = self.links.get_mut(&link) else { return };
-        let tempo = state.tempo();
+        let tempo = tempo(state);
         entry.repair = repair_time(state, &entry.frame);
         state.queue.push(at, entry, tempo, &mut self.account, now);
     }
@@ -202,13 +210,31 @@ impl Node {
                 break;
             }
         }
+        self.note_way(at);
+        self.release_ordered(at, now);
         self.ask_for_missing(at, now);
         self.arm(at, now);
     }
 
+    /// Brings the table of current paths in line with a peer's.
+    fn note_way(&mut self, at: PeerIndex) {
+        let Self { peers, ways, .. } = self;
+        let Keying::Wireguard(wireguard) = &mut peers[at].keying else { return };
+        let current = wireguard.paths.current();
+        if wireguard.way == current {
+            return;
+        }
+        let before = std::mem::replace(&mut wireguard.way, current);
+        before.map(|(link, to)| ways.remove(&(link, to, at)));
+        ways.extend(current.map(|(link, to)| (link, to, at)));
+    }
+
     fn tunnel_action(&mut self, at: PeerIndex, action: &Action, now: Instant) {
         match *action {
-            Action::SendInit { sender, ref noise, far } => self.send_init(at, sender, noise, far, now),
+            Action::SendInit { sender, ref noise, far } => {
+                self.note_stamps(at, now);
+                self.send_init(at, sender, noise, far, now);
+            }
             Action::Unanswered => {
                 if let Keying::Wireguard(wireguard) = &mut self.peers[at].keying {
                     wireguard.paths.unanswered(now);
@@ -354,8 +380,9 @@ impl Node {
     }
 
     /// Forgets a WIREGUARD peer's keys, and gives back what names them.
-    pub(super) fn close_wireguard(&mut self, keying: &mut Keying) {
+    pub(super) fn close_wireguard(&mut self, at: PeerIndex, keying: &mut Keying) {
         let Keying::Wireguard(wireguard) = keying else { return };
+        wireguard.way.take().map(|(link, to)| self.ways.remove(&(link, to, at)));
         wireguard.tunnel.close();
         while let Some(action) = wireguard.tunnel.poll_action() {
             if let Action::Released { index } = action {
@@ -382,15 +409,15 @@ const fn bulk(config: &PeerConfig) -> Bulk {
     }
 }
 
-/// The wall clock, as of the node's birth.
+/// The wall clock, as it was last told.
 pub(super) struct Clock {
-    pub(super) born: Instant,
+    pub(super) set: Instant,
     pub(super) unix_time: Duration,
 }
 
 impl Clock {
     pub(super) fn unix_time(&self, now: Instant) -> Duration {
-        self.unix_time + now.saturating_duration_since(self.born)
+        self.unix_time + now.saturating_duration_since(self.set)
     }
 }
 

@@ -44,6 +44,7 @@ impl Paths {
         self.why = Some(why);
         self.changed_at = Some(now);
         self.watch = Watch::default();
+        self.joined = false;
         if self.chosen().is_some_and(Candidate::is_free) {
             self.announcing.found();
         }

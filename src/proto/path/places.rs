@@ -54,6 +54,12 @@ impl Paths {
         self.places = places;
     }
 
+    /// Returns the first link by which an address of the peer's is tried.
+    #[must_use]
+    pub fn link_to(&self, to: LinkAddr) -> Option<LinkId> {
+        self.candidates.iter().find(|path| path.to == to).map(|path| path.link)
+    }
+
     /// A link came up, or its capabilities changed.
     pub fn handle_link_up(&mut self, link: LinkId, caps: &LinkCaps, now: Instant) {
         let quality = Quality::of(caps);

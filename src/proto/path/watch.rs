@@ -23,6 +23,8 @@ use super::candidate::Candidate;
 use super::words::{Heard, Origin, Sent, Why};
 use crate::link::{LinkAddr, LinkId};
 
+/// Silence for so long is no reason for a doubt, but for keeping what is sent into it. TCP's first repetition comes later.
+const HUSH: Duration = Duration::from_millis(150);
 const SPACING: Duration = Duration::from_millis(100);
 const SOON: Duration = Duration::from_millis(500);
 const LATER: Duration = Duration::from_secs(1);
@@ -52,6 +54,13 @@ pub(super) struct Watch {
     packets: u8,
     /// Probes sent in this silence.
     pub(super) probes: u8,
+}
+
+impl Watch {
+    /// Whether nothing has come for longer than an answer takes on most paths. A radio owes nothing.
+    pub(super) fn is_silent(&self, now: Instant) -> bool {
+        self.owed_since.is_some_and(|since| now.saturating_duration_since(since) >= HUSH)
+    }
 }
 
 impl Paths {
@@ -100,10 +109,14 @@ impl Paths {
         let Some(at) = self.find(link, from).or_else(|| self.add_heard(link, from, now)) else { return };
         let path = &mut self.candidates[at];
         path.heard_at = Some(now);
-        let was_dead = std::mem::take(&mut path.dead);
         path.proven |= proof == Heard::Answer;
+        // That the peer's questions arrive does not mean that anything of ours does.
+        let was_dead = proof != Heard::Question && std::mem::take(&mut path.dead);
         if self.current == Some(at) {
-            self.paid();
+            self.joined |= proof == Heard::Packet;
+            if proof != Heard::Question {
+                self.paid();
+            }
             if was_dead {
                 self.settle(now);
             }
@@ -111,19 +124,20 @@ impl Paths {
         }
         if !self.kin {
             // WireGuard's roaming: the newest authentic message is where the peer is.
-            if proof != Heard::Late && self.candidates[at].is_up() {
+            let newest = matches!(proof, Heard::Newest | Heard::Packet | Heard::Answer);
+            if newest && self.candidates[at].is_up() {
                 self.switch(Some(at), Why::Roamed, now);
             }
         } else if proof == Heard::Answer {
             self.consider(at, now);
         } else {
-            self.overheard(at, now);
+            self.overheard(at, proof, now);
         }
         self.settle(now);
     }
 
     /// A kin peer speaks by another path than we do.
-    fn overheard(&mut self, at: usize, now: Instant) {
+    fn overheard(&mut self, at: usize, proof: Heard, now: Instant) {
         let path = &self.candidates[at];
         let usable = path.is_usable();
         let Some(current) = self.chosen() else {
@@ -145,6 +159,12 @@ impl Paths {
             if silent && usable {
                 self.switch(Some(at), Why::Heard, now);
             }
+        } else if proof == Heard::Packet && self.joined && usable {
+            // It was with us on the free path, and its newest packet comes by radio: it has left that path for want of
+            // answers, and whatever we send there is lost. If it is wrong, a probe brings both of us back.
+            self.switch(Some(at), Why::Heard, now);
+            self.refresh(now);
+            self.search.hurry();
         } else if current.heard_at.is_none_or(|heard| now.saturating_duration_since(heard) > LATER) {
             // It may have given up the path that we still believe in.
             self.doubt(now);
@@ -182,6 +202,20 @@ impl Paths {
             } else {
                 self.fall(Why::Unanswered, now);
             }
+        }
+        self.settle(now);
+    }
+
+    /// This host has no way to an address: no route leads there, or only one through an interface without a carrier. The
+    /// kernel says so of its own tables, which nobody else can make it say: a path is left for it at once.
+    pub fn cut(&mut self, link: LinkId, to: LinkAddr, now: Instant) {
+        let Some(at) = self.find(link, to) else { return };
+        if self.current != Some(at) {
+            self.candidates[at].dead = true;
+        } else if !self.session {
+            self.fall(Why::Unanswered, now);
+        } else if !self.candidates[at].dead {
+            self.fall(Why::LinkDown, now);
         }
         self.settle(now);
     }
@@ -243,7 +277,7 @@ impl Paths {
     }
 
     /// Probes one path, within what that may cost.
-    fn ask(&mut self, at: usize, now: Instant) {
+    pub(super) fn ask(&mut self, at: usize, now: Instant) {
         let path = &self.candidates[at];
         if !self.can_probe() || !path.is_up() || self.is_asked(path.key(), now) {
             return;

@@ -47,13 +47,13 @@ pub enum Why {
     Silent,
     /// The path before did not answer a handshake, or its link could not send there.
     Unanswered,
-    /// The link of the path before went down.
+    /// The link of the path before went down, or this host has no way there any more: no route, no carrier.
     LinkDown,
     /// The path before was taken out of the configuration, or its link was.
     Removed,
     /// The peer has moved there: a stock WireGuard peer speaks from there, a kin peer has also answered a probe there.
     Roamed,
-    /// The peer speaks from there, while the path before, metered like this one, is silent.
+    /// The peer speaks by this metered path: the one before is metered too, and silent, or the peer was on it and has left it.
     Heard,
 }
 
@@ -131,6 +131,11 @@ impl PathState {
 pub enum Heard {
     /// Its counter is older than another that came: it may have been delayed, and by somebody who means harm.
     Late,
+    /// It is a probe, whatever its counter: the peer wants to know whether this way works. It came because the peer is not
+    /// sure that anything of ours arrives by it, so that it is no sign that anything does.
+    Question,
+    /// It is a packet of somebody's, and its counter is newer than all before: the peer's own current path is this one.
+    Packet,
     /// Its counter is newer than all before, or it is a handshake's init with a timestamp newer than all before.
     Newest,
     /// It answers what we sent **to this very address**, and could not be made without having got that: a handshake's

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Instant;
 
+use super::turns::Turns;
 use super::{Entry, PeerIndex, Queue};
 use crate::account::Account;
 use crate::event::DropReason;
@@ -11,6 +12,7 @@ impl Queue {
     /// Takes out everything, each flow's frames in their order.
     pub fn take_all(&mut self) -> Vec<(PeerIndex, Entry)> {
         self.len = 0;
+        self.turns = Turns::default();
         let shares = std::mem::take(&mut self.shares).into_iter();
         let flows = shares.flat_map(|(peer, share)| share.flows.into_values().map(move |flow| (peer, flow)));
         flows.flat_map(|(peer, flow)| flow.entries.into_iter().map(move |entry| (peer, entry))).collect()
@@ -18,15 +20,19 @@ impl Queue {
 
     /// Forgets a peer; returns how many frames waited for it.
     pub fn forget_peer(&mut self, peer: PeerIndex) -> usize {
-        let waiting = self.shares.remove(&peer).map_or(0, |share| share.waiting);
-        self.len -= waiting;
-        waiting
+        let Some(share) = self.shares.remove(&peer) else { return 0 };
+        self.turns.forget(peer, &share);
+        self.len -= share.waiting;
+        share.waiting
     }
 
     /// Takes out the frames that are `astray`, each flow's in their order.
     pub fn take_astray(&mut self, astray: impl Fn(PeerIndex, &Entry) -> bool) -> Vec<(PeerIndex, Entry)> {
         let mut taken = Vec::new();
-        for (&peer, share) in &mut self.shares {
+        let busy: Vec<_> = self.turns.busy().collect();
+        for peer in busy {
+            let Some(share) = self.shares.get_mut(&peer) else { continue };
+            self.turns.forget(peer, share);
             for flow in share.flows.values_mut() {
                 if !flow.entries.iter().any(|entry| astray(peer, entry)) {
                     continue;
@@ -37,8 +43,10 @@ impl Queue {
                 share.waiting -= gone.len();
                 taken.extend(gone.into_iter().map(|entry| (peer, entry)));
             }
+            self.turns.note(peer, share);
         }
         self.len -= taken.len();
+        self.prune();
         taken
     }
 

@@ -6,6 +6,7 @@ use crate::frame::{ether_type, ethernet, protocol};
 const SECOND: Duration = Duration::from_secs(1);
 const ANSWER: Duration = Duration::from_secs(3);
 const NEXT: Duration = Duration::from_secs(2);
+const TEMPO: Tempo = Tempo { answer: ANSWER, next: NEXT, part: SECOND, room: 400 };
 
 /// A frame of `protocol` between port `port` here and one there, with `data` bytes.
 fn frame(protocol: u8, port: u16, header: &[u8], data: usize) -> Vec<u8> {
@@ -44,7 +45,14 @@ impl Bench {
 
     fn push(&mut self, peer: PeerIndex, frame: Vec<u8>) {
         let entry = Entry::new(frame, self.now + 60 * SECOND);
-        self.queue.push(peer, entry, Tempo { answer: ANSWER, next: NEXT }, &mut self.account, self.now);
+        self.queue.push(peer, entry, TEMPO, &mut self.account, self.now);
+    }
+
+    /// Takes a frame of which the link repairs what is lost.
+    fn push_repaired(&mut self, frame: Vec<u8>, repair: Duration) {
+        let mut entry = Entry::new(frame, self.now + 60 * SECOND);
+        entry.repair = repair;
+        self.queue.push(0, entry, TEMPO, &mut self.account, self.now);
     }
 
     fn pop(&mut self) -> Option<(PeerIndex, Vec<u8>)> {
@@ -141,6 +149,37 @@ fn of_a_stream_of_acknowledgements_every_second_one_goes_and_the_last_is_not_lat
     assert_eq!(bench.queue.next_release(), Some(bench.now - SECOND + NEXT));
     bench.now += NEXT - SECOND;
     assert!(bench.pop().is_some());
+}
+
+#[test]
+fn of_long_segments_too_every_second_acknowledgement_goes() {
+    let mut bench = Bench::new();
+    let mut gone = Vec::new();
+    for segment in 1..=6 {
+        bench.push(0, tcp(7, segment * 1000, tcp_flag::ACK, 0));
+        gone.extend(bench.pop().map(|_| segment));
+        // Two datagrams more than one that goes in a single one.
+        bench.now += NEXT + SECOND;
+    }
+    assert_eq!(gone, [1, 3, 5]);
+    assert_eq!(bench.queue.next_release(), Some(bench.now + SECOND));
+}
+
+#[test]
+fn what_completes_a_connection_does_not_wait_for_a_segment_in_parts() {
+    for (repair, rest) in [(Duration::ZERO, 1), (SECOND, 2)] {
+        let mut bench = Bench::new();
+        bench.push(0, tcp(0, 0, tcp_flag::SYN, 0));
+        assert_eq!(bench.drained(), 1);
+        bench.push(0, tcp(1, 1, tcp_flag::ACK, 0));
+        bench.push_repaired(tcp(1, 1, tcp_flag::ACK, 1000), repair);
+        assert_eq!(bench.drained(), rest);
+        // Later acknowledgements do.
+        bench.now += 20 * SECOND;
+        bench.push(0, tcp(1001, 1, tcp_flag::ACK, 0));
+        bench.push_repaired(tcp(1001, 1, tcp_flag::ACK, 1000), repair);
+        assert_eq!(bench.drained(), 1);
+    }
 }
 
 #[test]
@@ -244,9 +283,7 @@ fn flows_that_never_get_their_turn_are_forgotten() {
 fn a_segment_whose_lost_parts_the_link_brings_itself_needs_no_copy_before() {
     let mut bench = Bench::new();
     let repair = 4 * SECOND;
-    let mut entry = Entry::new(tcp(1, 0, tcp_flag::ACK, 1000), bench.now + 60 * SECOND);
-    entry.repair = repair;
-    bench.queue.push(0, entry, Tempo { answer: ANSWER, next: NEXT }, &mut bench.account, bench.now);
+    bench.push_repaired(tcp(1, 0, tcp_flag::ACK, 1000), repair);
     assert!(bench.pop().is_some());
     bench.now += repair + ANSWER - Duration::from_millis(1);
     bench.push(0, tcp(1, 0, tcp_flag::ACK, 1000));
@@ -254,6 +291,20 @@ fn a_segment_whose_lost_parts_the_link_brings_itself_needs_no_copy_before() {
     bench.now += Duration::from_millis(1);
     bench.push(0, tcp(1, 0, tcp_flag::ACK, 1000));
     assert!(bench.pop().is_some(), "what is still not answered is lost");
+}
+
+#[test]
+fn a_segment_whose_parts_are_asked_for_needs_no_copy_for_longer() {
+    let mut bench = Bench::new();
+    bench.push_repaired(tcp(1, 0, tcp_flag::ACK, 1000), SECOND);
+    let (_, entry) = bench.queue.pop(Class::Bulk, |_| SECOND, &mut bench.account, bench.now).unwrap();
+    bench.queue.extend_repair(0, entry.segment().unwrap(), bench.now + 10 * SECOND);
+    bench.now += 9 * SECOND;
+    bench.push(0, tcp(1, 0, tcp_flag::ACK, 1000));
+    assert_eq!(bench.drained(), 0);
+    bench.now += SECOND + ANSWER;
+    bench.push(0, tcp(1, 0, tcp_flag::ACK, 1000));
+    assert_eq!(bench.drained(), 1);
 }
 
 #[test]

@@ -26,8 +26,10 @@ const MAX_BYTES: usize = 16 * 1024;
 const MAX_DONE: usize = 32;
 /// For how many lifetimes.
 const DONE_LIFETIMES: u32 = 4;
-/// How many questions may go at once; then one every two silences.
-const ASK_BURST: u32 = 6;
+/// How many questions may go at once; then two every silence: more than a stream of packets needs of which a tenth is lost,
+/// and a tenth of the air at the most.
+const ASK_BURST: u32 = 12;
+const ASKS_PER_SILENCE: u32 = 2;
 
 /// Which parts of a packet are wanted again. It travels sealed in the session of the packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,7 +84,7 @@ impl Reassembler {
             patience,
             packets: BTreeMap::new(),
             done: VecDeque::new(),
-            asks: Bucket::new(ASK_BURST, patience.silence * 2),
+            asks: Bucket::new(ASK_BURST, patience.silence / ASKS_PER_SILENCE),
             given_up: 0,
         }
     }
@@ -105,6 +107,14 @@ impl Reassembler {
         }
         self.make_room();
         if self.packets.contains_key(&counter_low) { Outcome::Kept } else { Outcome::Refused }
+    }
+
+    /// Returns whether a packet that was sealed before the one with these bits of its counter is incomplete, and may still be
+    /// asked for.
+    #[must_use]
+    pub fn awaits_before(&self, counter_low: u16) -> bool {
+        let is_before = |other: u16| other != counter_low && counter_low.wrapping_sub(other) < 1 << 15;
+        self.packets.iter().any(|(&other, packet)| is_before(other) && packet.ask_at().is_some())
     }
 
     /// Takes note that a whole packet authenticated: its parts are of no use any more. One that did not may be made up

@@ -1,7 +1,7 @@
 //! Keys of one handshake, the counter that is spent on sealing, and the window that guards opening.
 //!
 //! Invariants: a counter is given out once, whatever the path and the encoding; the keys are wiped when the pair goes;
-//! nothing here allocates.
+//! nothing here allocates while packets arrive in order.
 
 use std::fmt;
 use std::time::{Duration, Instant};

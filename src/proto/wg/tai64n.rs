@@ -43,6 +43,14 @@ impl Tai64n {
         last.map_or(self, |last| self.max(last.next()))
     }
 
+    /// Returns the moment this long after it; parts of a second do not count.
+    #[must_use]
+    pub fn plus(self, time: Duration) -> Self {
+        let [s @ .., n0, n1, n2, n3] = self.0;
+        let seconds = u64::from_be_bytes(s).saturating_add(time.as_secs());
+        Self::from_parts(seconds, u32::from_be_bytes([n0, n1, n2, n3]))
+    }
+
     fn next(self) -> Self {
         let [s @ .., n0, n1, n2, n3] = self.0;
         let (seconds, nanos) = (u64::from_be_bytes(s), u32::from_be_bytes([n0, n1, n2, n3]) & !(STEP - 1));

@@ -150,8 +150,7 @@ impl Tunnel {
 
     /// Takes up the timestamps of an earlier life; they only ever grow.
     pub fn restore(&mut self, stamps: Stamps) {
-        self.stamps.sent = self.stamps.sent.max(stamps.sent);
-        self.stamps.received = self.stamps.received.max(stamps.received);
+        self.stamps = self.stamps.max_of(stamps);
     }
 
     /// Returns how many initiations were lost since this was asked last.
@@ -222,7 +221,11 @@ impl Tunnel {
     pub fn poll_action(&mut self) -> Option<Action> {
         let released = |index| Action::Released { index };
         let gone = self.keys.poll_gone().or_else(|| self.attempts.poll_gone());
-        gone.map(released).or_else(|| self.actions.pop_front())
+        let next = gone.map(released).or_else(|| self.actions.pop_front());
+        if next.is_none() {
+            self.actions = VecDeque::new(); // An idle peer keeps no memory for it.
+        }
+        next
     }
 
     /// Says what may be done with an outgoing packet, and starts the handshake that it needs.

@@ -1,33 +1,31 @@
-//! The window that lets each counter through once, in any order, as long as it is not too old: a ring of bitmap blocks.
+//! The window that lets each counter through once, in any order, as long as it is not too old: a bitmap of the last
+//! counters, in blocks.
 //!
-//! Marking takes constant time: a counter ahead of all others clears the blocks between, at most all of the ring. The ring
-//! has one block more than the window, since the block of the highest counter is only partly ahead of the oldest one.
+//! The oldest blocks are forgotten as soon as all of their counters were seen: a session whose packets all arrive, in
+//! whatever order, takes next to no memory, and one that misses packets takes a kilobyte at most. Marking takes constant
+//! time: a counter far ahead of all others makes at most a window of blocks.
+
+use std::collections::VecDeque;
 
 /// How many counters behind the highest one, itself included, are still told apart.
 pub const WINDOW: u64 = 8192;
 
 const BITS: u64 = 64;
-const BLOCKS: u64 = WINDOW / BITS + 1;
-const RING: usize = 129;
-const _: () = assert!(BLOCKS == 129);
+/// Blocks of the widest window: that of the highest counter is only partly ahead of the oldest one.
+const BLOCKS: usize = 129;
+const _: () = assert!(WINDOW / BITS + 1 == 129);
+/// Blocks that there is room for at least, once there is any.
+const FEW: usize = 4;
 
 /// Which of the last [`WINDOW`] counters were seen.
+#[derive(Default)]
 pub struct Window {
     /// One more than the highest counter seen: 0 before the first.
     end: u64,
-    ring: [u64; RING],
-}
-
-impl Default for Window {
-    fn default() -> Self {
-        Self { end: 0, ring: [0; RING] }
-    }
-}
-
-/// Where a counter's bit is.
-fn place(counter: u64) -> (usize, u64) {
-    let block = usize::try_from(counter / BITS % BLOCKS).expect("a remainder of 129");
-    (block, 1 << (counter % BITS))
+    /// Of the counters before this block none is allowed: each was seen, or is too old.
+    first: u64,
+    /// From there to the block of the highest counter; none if that is full too.
+    blocks: VecDeque<u64>,
 }
 
 impl Window {
@@ -44,8 +42,8 @@ impl Window {
         if counter >= self.end {
             return counter < u64::MAX;
         }
-        let (block, bit) = place(counter);
-        self.end - counter <= WINDOW && self.ring[block] & bit == 0
+        let block = self.place(counter).and_then(|at| self.blocks.get(at));
+        self.end - counter <= WINDOW && block.is_some_and(|block| block & bit(counter) == 0)
     }
 
     /// Marks an authenticated counter as seen. Returns false, and changes nothing, if it was not [allowed](Self::allows).
@@ -54,19 +52,49 @@ impl Window {
         if !self.allows(counter) {
             return false;
         }
-        let (block, bit) = place(counter);
         if counter >= self.end {
-            // The block of the highest counter so far is in use; before the first, block 0 is, and it is clear.
-            let last = self.end.saturating_sub(1) / BITS;
-            for ahead in 1..=(counter / BITS - last).min(BLOCKS) {
-                let (block, _) = place((last + ahead) % BLOCKS * BITS);
-                self.ring[block] = 0;
-            }
             self.end = counter + 1;
+            self.advance(self.end.saturating_sub(WINDOW) / BITS);
         }
-        self.ring[block] |= bit;
+        let Some(at) = self.place(counter) else { return false };
+        while self.blocks.len() <= at {
+            self.make_room();
+            self.blocks.push_back(0);
+        }
+        self.blocks[at] |= bit(counter);
+        while self.blocks.front() == Some(&u64::MAX) {
+            self.advance(self.first + 1);
+        }
         true
     }
+
+    /// Where a counter's block is, or will be.
+    fn place(&self, counter: u64) -> Option<usize> {
+        usize::try_from((counter / BITS).checked_sub(self.first)?).ok()
+    }
+
+    /// Forgets the blocks before this one.
+    fn advance(&mut self, first: u64) {
+        let Some(gone) = first.checked_sub(self.first) else { return };
+        let gone = usize::try_from(gone).unwrap_or(usize::MAX).min(self.blocks.len());
+        self.blocks.drain(..gone);
+        self.first = first;
+        if self.blocks.len() < FEW && self.blocks.capacity() > 4 * FEW {
+            self.blocks.shrink_to(FEW);
+        }
+    }
+
+    /// Makes room for one more block: for twice as many as there are, but never for more than there can be.
+    fn make_room(&mut self) {
+        let (len, room) = (self.blocks.len(), self.blocks.capacity());
+        if len == room {
+            self.blocks.reserve_exact((2 * len).clamp(FEW, BLOCKS).saturating_sub(len).max(1));
+        }
+    }
+}
+
+const fn bit(counter: u64) -> u64 {
+    1 << (counter % BITS)
 }
 
 #[cfg(test)]
@@ -106,6 +134,21 @@ mod tests {
         assert_eq!(window.greatest(), Some(0));
         assert!(window.mark(u64::MAX - 1) && !window.mark(u64::MAX - 1));
         assert!(!window.mark(u64::MAX) && window.mark(u64::MAX - 2) && !window.mark(0));
+    }
+
+    #[test]
+    fn a_session_takes_memory_for_what_it_misses_only() {
+        let mut window = Window::default();
+        for pair in 0..50_000 {
+            assert!(window.mark(2 * pair + 1) && window.mark(2 * pair));
+        }
+        assert!(window.blocks.capacity() <= FEW, "{}", window.blocks.capacity());
+        for counter in (100_000..200_000).step_by(2) {
+            assert!(window.mark(counter));
+        }
+        assert_eq!((window.blocks.len(), window.blocks.capacity()), (BLOCKS, BLOCKS));
+        assert!((200_000..220_000).all(|counter| window.mark(counter)));
+        assert!(window.blocks.capacity() <= FEW, "{}", window.blocks.capacity());
     }
 
     #[test]

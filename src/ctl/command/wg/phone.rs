@@ -12,7 +12,7 @@ use serde::Serialize;
 use zbus::wire::OwnedObjectPath;
 use zeroize::Zeroizing;
 
-use super::super::{OneNetwork, invite, output, setup};
+use super::super::{OneNetwork, invite, output, own_addresses, setup};
 use super::{show_private, write_private};
 use crate::conf::{self, Conf};
 use crate::context::Context;
@@ -153,12 +153,13 @@ impl Phone {
 
     /// Where it reaches us.
     fn endpoint(&self, ours: &Ours, path: &Path, context: &Context) -> Result<String, Error> {
-        let port = ours.udp_port.ok_or_else(|| {
+        let udp = ours.udp.ok_or_else(|| {
             Error::failure(format!("{} has no udp link", ours.name)).hint(format!(
                 "ListenPort = 51820 in [Interface] of {}, then \"meshctl reload\"",
                 path.display()
             ))
         })?;
+        let port = udp.port;
         if port == 0 && self.endpoint.as_deref().is_none_or(|host| !has_port(host)) {
             return Err(Error::failure(format!(
                 "{} listens on a port that changes with each start",
@@ -169,7 +170,8 @@ impl Phone {
         match self.endpoint.as_deref() {
             Some(host) => endpoint(host, port),
             None => {
-                let address = own_address(ours).ok_or_else(|| {
+                let own = || own_addresses::outside(&ours.addresses).into_iter().min_by_key(IpAddr::is_ipv6);
+                let address = udp.address.or_else(own).ok_or_else(|| {
                     Error::failure("this host has no address that others could reach").hint("--endpoint HOST")
                 })?;
                 let endpoint = SocketAddr::new(address, port).to_string();
@@ -208,20 +210,6 @@ fn endpoint(text: &str, port: u16) -> Result<String, Error> {
         Error::usage(format!("\"{}\" is no HOST:PORT", crate::render::clean(text)))
             .hint("for example vpn.example.org:51820 or [2001:db8::7]:51820")
     })
-}
-
-/// An address of this host outside of the network, IPv4 if there is one.
-fn own_address(ours: &Ours) -> Option<IpAddr> {
-    let usable = |address: &IpAddr| {
-        let link_local = match address {
-            IpAddr::V4(address) => address.is_link_local(),
-            IpAddr::V6(address) => address.is_unicast_link_local(),
-        };
-        !address.is_loopback() && !link_local && !address.is_unspecified()
-    };
-    let networks = setup::interface_networks().into_iter().map(|(_, network)| network);
-    let outside = networks.filter(|network| !ours.addresses.iter().any(|own| setup::overlap(own, network)));
-    outside.map(|network| network.addr()).filter(usable).min_by_key(IpAddr::is_ipv6)
 }
 
 /// Adds the peer: through the daemon if it runs, else to the configuration file.

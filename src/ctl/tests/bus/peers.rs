@@ -66,6 +66,47 @@ async fn a_phone_is_added_by_the_daemon_and_its_file_goes_to_who_asked() {
 }
 
 #[tokio::test]
+async fn two_running_networks_exchange_lines_and_take_the_same_mode() {
+    let (here, there) = (Bus::start(), Bus::start());
+    let west = Daemon::start(&here, "mesh0").await;
+    let east = Daemon::start(&there, "mesh0").await;
+    let links = |radio: &str, address: &str| {
+        let radio = meshnet_bus::describe::Radio { radio: Some(radio.to_owned()), ..Default::default() };
+        let (kind, connect) = ("udp".to_owned(), format!("udp://{address}"));
+        [Link { radio, ..Link::default() }, Link { kind, connect, ..Link::default() }]
+    };
+    let at = |links: [Link; 2], own: u8| {
+        move |network: &mut meshnet_bus::describe::Network| {
+            (network.links, network.peers) = (links.to_vec(), Vec::new());
+            network.public_key = key(own).to_string();
+            network.addresses = vec![format!("10.42.0.{own}/24")];
+        }
+    };
+    west.change(at(links("!a0000001", "192.0.2.1:51820"), 1), vec![Change::Network]).await;
+    east.change(at(links("!a0000002", "[2001:db8::2]:5"), 2), vec![Change::Network]).await;
+    let line = here.meshctl(&["invite", "--no-address", "--name", "west"]).await;
+    assert!(
+        line.stdout.contains(",radio=a0000001,udp=192.0.2.1:51820,name=west,mtu=1280,mode=wireguard,"),
+        "{line:?}"
+    );
+    let answer = there.meshctl(&["join", line.stdout.trim(), "--name", "east", "--psk"]).await;
+    assert_eq!(answer.code, 0, "{answer:?}");
+    let done = here.meshctl_with(&["join"], &answer.stdout).await;
+    assert_eq!((done.code, done.stdout.as_str()), (0, ""), "{done:?}");
+
+    for (daemon, name, endpoints) in [
+        (&west, "east", ["!a0000002", "udp://[2001:db8::2]:5"]),
+        (&east, "west", ["!a0000001", "udp://192.0.2.1:51820"]),
+    ] {
+        let table = daemon.table.lock().unwrap();
+        let [peer] = table.network.peers.as_slice() else { panic!("{:?}", table.network.peers) };
+        assert_eq!((peer.name.as_deref(), peer.mode.as_str()), (Some(name), "WIREGUARD"));
+        assert_eq!(peer.endpoints, endpoints);
+    }
+    assert_eq!(west.table.lock().unwrap().keys, east.table.lock().unwrap().keys);
+}
+
+#[tokio::test]
 async fn what_cannot_be_is_refused_with_its_reason() {
     let bus = Bus::start();
     let _daemon = Daemon::start(&bus, "mesh0").await;

@@ -247,6 +247,9 @@ impl Table {
         if let Some(endpoints) = change.endpoints {
             peer.endpoints = endpoints.iter().map(ToString::to_string).collect();
         }
+        if let Some(mode) = change.mode {
+            peer.mode = format!("{mode:?}").to_uppercase();
+        }
         self.keys.extend(change.preshared_key.map(|key| key.to_base64().to_string()));
     }
 }

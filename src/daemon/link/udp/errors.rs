@@ -10,7 +10,8 @@ use meshnet_proto::link::LinkAddr;
 use nix::libc;
 use nix::sys::socket::{ControlMessageOwned, MsgFlags, SockaddrStorage, recvmsg};
 
-/// Something that speaks against an address for the moment. A hint, no proof: ICMP messages can be forged.
+/// Something that speaks against an address for the moment. But for [`Evidence::NoWay`] a hint, no proof: ICMP messages can be
+/// forged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Evidence {
     /// Datagrams to this address do not arrive.
@@ -19,6 +20,11 @@ pub enum Evidence {
         to: LinkAddr,
         /// Why.
         reason: Reason,
+    },
+    /// This host has no way to this address: its own routes say so.
+    NoWay {
+        /// The peer's.
+        to: LinkAddr,
     },
     /// Datagrams of that length do not arrive.
     TooBig {
@@ -47,7 +53,7 @@ impl Evidence {
     #[must_use]
     pub const fn to(&self) -> LinkAddr {
         match self {
-            Self::Unreachable { to, .. } | Self::TooBig { to, .. } => *to,
+            Self::Unreachable { to, .. } | Self::NoWay { to } | Self::TooBig { to, .. } => *to,
         }
     }
 
@@ -64,6 +70,7 @@ impl Evidence {
             | libc::EHOSTUNREACH
             | libc::ENETDOWN
             | libc::EHOSTDOWN
+            | libc::ENODEV
             | libc::EADDRNOTAVAIL => Reason::NoRoute,
             libc::EPERM | libc::EACCES => Reason::Forbidden,
             _ => Reason::Other,
@@ -84,6 +91,7 @@ impl fmt::Display for Evidence {
                 };
                 write!(f, "{to} cannot be reached: {why}")
             }
+            Self::NoWay { to } => write!(f, "this host has no way to {to}"),
             Self::TooBig { to, mtu: Some(mtu) } => {
                 write!(f, "packets of more than {mtu} bytes do not reach {to}")
             }

@@ -12,6 +12,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 use tracing::{debug, info};
 
 use super::UdpLink;
+use super::scout::Scout;
 use crate::link::UdpSpec;
 
 /// What the kernel may hold for us in each direction, in bytes: a fast sender's 50 ms at 1 Gbit/s.
@@ -21,6 +22,7 @@ const KERNEL_BUFFER: usize = 7 << 20;
 #[derive(Debug)]
 pub struct Opened {
     socket: UdpSocket,
+    scout: Scout,
 }
 
 impl Opened {
@@ -37,7 +39,7 @@ impl Opened {
     /// # Errors
     /// If the runtime cannot watch it, or the kernel lacks what the link needs.
     pub fn into_async(self) -> io::Result<UdpLink> {
-        UdpLink::new(self.socket)
+        UdpLink::new(self.socket, self.scout)
     }
 }
 
@@ -56,11 +58,11 @@ pub fn open(name: &str, spec: &UdpSpec) -> anyhow::Result<Opened> {
         }
         _ => Err(error),
     });
-    let socket = opened.with_context(|| match error_hint(spec) {
+    let (socket, scout) = opened.with_context(|| match error_hint(spec) {
         Some(hint) => format!("cannot listen on UDP port {} ({hint})", spec.port),
         None => format!("cannot listen on UDP port {} of {address}", spec.port),
     })?;
-    Ok(Opened { socket })
+    Ok(Opened { socket, scout })
 }
 
 /// What most likely is in the way.
@@ -77,9 +79,24 @@ fn error_hint(spec: &UdpSpec) -> Option<String> {
     }
 }
 
-fn bind(spec: &UdpSpec, ip: IpAddr) -> io::Result<UdpSocket> {
-    let address = SocketAddr::new(ip, spec.port);
-    let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
+fn bind(spec: &UdpSpec, ip: IpAddr) -> io::Result<(UdpSocket, Scout)> {
+    let socket = unbound(spec, ip)?;
+    let scout = Scout::new(unbound(spec, ip)?);
+    // Beyond the system's limit it takes CAP_NET_ADMIN; without, the limit is what there is.
+    if setsockopt(&socket, sockopt::RcvBufForce, &KERNEL_BUFFER).is_err() {
+        socket.set_recv_buffer_size(KERNEL_BUFFER)?;
+    }
+    if setsockopt(&socket, sockopt::SndBufForce, &KERNEL_BUFFER).is_err() {
+        socket.set_send_buffer_size(KERNEL_BUFFER)?;
+    }
+    socket.bind(&SocketAddr::new(ip, spec.port).into())?;
+    Ok((socket.into(), scout))
+}
+
+/// Makes a socket with everything that decides which way its datagrams take.
+fn unbound(spec: &UdpSpec, ip: IpAddr) -> io::Result<Socket> {
+    let domain = if ip.is_ipv6() { Domain::IPV6 } else { Domain::IPV4 };
+    let socket = Socket::new(domain, Type::DGRAM, Some(Protocol::UDP))?;
     socket.set_nonblocking(true)?;
     if ip.is_ipv6() {
         socket.set_only_v6(!spec.listen.is_empty())?;
@@ -90,15 +107,7 @@ fn bind(spec: &UdpSpec, ip: IpAddr) -> io::Result<UdpSocket> {
     if let Some(mark) = spec.fwmark {
         socket.set_mark(mark)?;
     }
-    // Beyond the system's limit it takes CAP_NET_ADMIN; without, the limit is what there is.
-    if setsockopt(&socket, sockopt::RcvBufForce, &KERNEL_BUFFER).is_err() {
-        socket.set_recv_buffer_size(KERNEL_BUFFER)?;
-    }
-    if setsockopt(&socket, sockopt::SndBufForce, &KERNEL_BUFFER).is_err() {
-        socket.set_send_buffer_size(KERNEL_BUFFER)?;
-    }
-    socket.bind(&address.into())?;
-    Ok(socket.into())
+    Ok(socket)
 }
 
 /// Sets the socket up: the kernel joins and cuts datagrams, tells where each was sent to, and which errors came back.

@@ -1,5 +1,7 @@
 //! One WireGuard session on a radio and on a free link, and between the two.
 
+mod stamps;
+
 use std::net::SocketAddr;
 
 use super::*;
@@ -10,6 +12,8 @@ use crate::path::Tier;
 
 const RADIO: LinkId = LinkId(0);
 const UDP: LinkId = LinkId(1);
+/// What the hosts' clocks show at first.
+const START: Duration = Duration::from_secs(1_700_000_000);
 /// How long a datagram takes where air is free.
 const CABLE: Duration = Duration::from_millis(2);
 
@@ -36,6 +40,10 @@ struct Duo {
     now: Instant,
     nodes: Vec<Node>,
     configs: Vec<Config>,
+    links: Links,
+    /// What each node stored last, and how often it did.
+    stored: Vec<(Option<Vec<u8>>, u32)>,
+    lives: u8,
     flights: BTreeMap<(Instant, u64), Flight>,
     /// Payload lengths by link.
     log: Vec<(LinkId, usize)>,
@@ -85,6 +93,9 @@ impl Duo {
             now,
             nodes: Vec::new(),
             configs: configs.collect(),
+            links,
+            stored: vec![(None, 0), (None, 0)],
+            lives: 0,
             flights: BTreeMap::new(),
             log: Vec::new(),
             delivered: vec![Vec::new(), Vec::new()],
@@ -95,19 +106,32 @@ impl Duo {
             radio_caps: caps(),
         };
         for at in 0..2 {
-            let seed = [u8::try_from(at).unwrap() + 1; 32];
-            let mut node =
-                Node::new(&duo.configs[at], seed, Duration::from_secs(1_700_000_000), now).unwrap();
-            if links != Links::Udp {
-                node.handle_link(RADIO, LinkEvent::Up(duo.radio_caps.clone()), now);
-            }
-            if links == Links::Udp {
-                node.handle_link(UDP, LinkEvent::Up(free_caps()), now);
-            }
+            let node = duo.fresh_node(at, START);
             duo.nodes.push(node);
         }
         duo.drain();
         duo
+    }
+
+    fn fresh_node(&mut self, at: usize, unix_time: Duration) -> Node {
+        self.lives += 1;
+        let mut node = Node::new(&self.configs[at], [self.lives; 32], unix_time, self.now).unwrap();
+        if let (Some(stored), _) = &self.stored[at] {
+            assert_eq!(node.restore(stored), 0);
+        }
+        if self.links != Links::Udp {
+            node.handle_link(RADIO, LinkEvent::Up(self.radio_caps.clone()), self.now);
+        }
+        if self.links == Links::Udp {
+            node.handle_link(UDP, LinkEvent::Up(free_caps()), self.now);
+        }
+        node
+    }
+
+    /// Kills a node without a word, and starts it again with what it had stored, on a host with this clock.
+    fn restart(&mut self, at: usize, unix_time: Duration) {
+        self.nodes[at] = self.fresh_node(at, unix_time);
+        self.drain();
     }
 
     fn cable(&mut self, up: bool) {
@@ -121,6 +145,9 @@ impl Duo {
     fn drain(&mut self) {
         for at in 0..2 {
             self.nodes[at].handle_link(RADIO, LinkEvent::Room(8), self.now);
+            if let Some(stored) = self.nodes[at].poll_store() {
+                self.stored[at] = (Some(stored), self.stored[at].1 + 1);
+            }
             self.collect(at);
             while let Some(transmit) = self.nodes[at].poll_transmit(self.now) {
                 let segment = transmit.segment.map_or(transmit.payload.len(), usize::from);
@@ -216,11 +243,40 @@ fn a_packet_over_a_cable_costs_what_wireguard_costs() {
     assert_eq!(duo.numbers(1), [1]);
     let packet = packet(0, 1, 20).len() - 14;
     let data = 16 + packet.next_multiple_of(16) + 16;
-    assert_eq!(duo.lengths(UDP), [148, 92, data]);
+    // The probe by which they know each other, and its answer, are all that there is beside.
+    assert_eq!(duo.lengths(UDP), [148, 92, 48, data, 48]);
     duo.send(1, 2);
-    duo.seconds(1);
+    // Less than silence takes to be asked about.
+    duo.run(Duration::from_millis(500));
     assert_eq!(duo.numbers(0), [2]);
     assert_eq!(duo.lengths(UDP), [data]);
+}
+
+#[test]
+fn two_that_met_by_udp_alone_know_each_other_and_tell_where_else_they_are() {
+    let mut duo = Duo::new(Links::Udp);
+    let nearer = SocketAddr::from(([198, 51, 100, 7], 51820));
+    duo.nodes[1].set_own_addresses(vec![nearer], duo.now);
+    duo.send(0, 1);
+    duo.send(1, 2);
+    duo.seconds(5);
+    let told = |duo: &Duo| {
+        let ways = duo.nodes[0].snapshot(duo.now).peers[0].ways.clone().unwrap();
+        ways.paths.iter().any(|path| path.to == LinkAddr::udp(nearer))
+    };
+    assert!(told(&duo), "{:?}", duo.nodes[0].snapshot(duo.now).peers[0].ways);
+}
+
+#[test]
+fn a_handshake_over_a_cable_is_told_from_packets_by_its_class() {
+    let mut duo = Duo::new(Links::Udp);
+    duo.nodes[0].handle_device(&packet(0, 1, 20), duo.now);
+    assert_eq!(duo.nodes[0].poll_transmit(duo.now).map(|transmit| transmit.class), Some(Class::Handshake));
+    let mut duo = Duo::new(Links::Udp);
+    duo.send(0, 1);
+    duo.seconds(1);
+    duo.nodes[0].handle_device(&packet(0, 2, 20), duo.now);
+    assert_eq!(duo.nodes[0].poll_transmit(duo.now).map(|transmit| transmit.class), Some(Class::Bulk));
 }
 
 #[test]
@@ -323,7 +379,11 @@ fn a_packet_too_long_for_the_air_is_answered_with_the_length_that_is_not() {
     let slow = LinkCaps { airtime: Airtime::Metered(metered), ..caps() };
     duo.nodes[0].handle_link(RADIO, LinkEvent::Up(slow), duo.now);
     let most = duo.nodes[0].longest_packet(RADIO, true).unwrap();
-    assert_eq!(most, 576, "two parts are less than every host must be able to send");
+    assert_eq!(
+        most,
+        3 * 215 + 26 - 16,
+        "two parts are less than every host must be able to send; three are filled"
+    );
     let mut frame = packet(0, 2, 1300);
     duo.lengths(RADIO);
     duo.delivered[0].clear();
@@ -389,4 +449,28 @@ fn a_row_of_segments_leaves_as_one_row_of_datagrams() {
     duo.seconds(1);
     let got: Vec<u8> = duo.delivered[1].iter().flat_map(|frame| frame[42..].to_vec()).collect();
     assert_eq!(got, payload);
+}
+
+#[test]
+fn a_links_own_datagram_that_the_default_route_brings_back_is_not_carried() {
+    let mut duo =
+        Duo::with(Links::Both, |config| config.peers[0].allowed_ips.push("0.0.0.0/0".parse().unwrap()));
+    duo.cable(true);
+    duo.send(0, 1);
+    duo.seconds(5);
+    assert_eq!(duo.tier(0), Tier::Direct);
+    // Every other way out of the host is gone: what its socket sends comes out of the interface.
+    let mut own = packet(0, 2, 100);
+    own[30..34].copy_from_slice(&[192, 0, 2, 2]);
+    own[36..38].copy_from_slice(&51820u16.to_be_bytes());
+    duo.lengths(UDP);
+    duo.nodes[0].handle_device(&own, duo.now);
+    duo.drain();
+    assert!(duo.lengths(UDP).iter().all(|len| *len < 60), "probes of the path are all that leaves");
+    assert_eq!(duo.nodes[0].snapshot(duo.now).drops, BTreeMap::from([(DropReason::Loop, 1)]));
+    // Another service of that host is reached through the tunnel as any other.
+    own[36..38].copy_from_slice(&80u16.to_be_bytes());
+    duo.nodes[0].handle_device(&own, duo.now);
+    duo.drain();
+    assert!(duo.lengths(UDP).iter().any(|len| *len > 100));
 }

@@ -194,6 +194,96 @@ fn a_peer_that_speaks_by_radio_while_we_use_wifi_is_asked_whether_wifi_works() {
 }
 
 #[test]
+fn a_peer_that_leaves_the_free_path_is_followed_to_the_radio_at_once() {
+    let mut end = End::on_wifi();
+    end.paths.heard(WIFI, lan(), Heard::Packet, end.now);
+    end.pass(ms(100));
+    end.paths.heard(RADIO, node(), Heard::Packet, end.now);
+    end.drain();
+    assert_eq!((end.paths.current(), end.paths.why().0), (Some((RADIO, node())), Why::Heard));
+    end.send();
+    end.pass(ms(1));
+    assert!(end.answer(WIFI, lan()), "Wi-Fi is asked at once");
+    assert_eq!(end.paths.tier(), Tier::Direct, "whoever was wrong is back");
+}
+
+#[test]
+fn a_peer_that_has_not_come_to_the_free_path_yet_is_not_taken_for_one_that_left() {
+    let mut end = End::on_wifi();
+    end.paths.heard(WIFI, lan(), Heard::Question, end.now);
+    end.pass(ms(100));
+    end.paths.heard(RADIO, node(), Heard::Packet, end.now);
+    assert_eq!(end.paths.tier(), Tier::Direct);
+    end.paths.heard(WIFI, lan(), Heard::Packet, end.now);
+    end.paths.heard(RADIO, node(), Heard::Late, end.now);
+    assert_eq!(
+        end.paths.tier(),
+        Tier::Direct,
+        "what the radio was still carrying when the peer left it says nothing"
+    );
+}
+
+#[test]
+fn a_path_that_brings_questions_and_swallows_what_we_send_is_given_up() {
+    let mut end = End::on_wifi();
+    let fell = (0..50).find(|_| {
+        end.send();
+        end.paths.heard(WIFI, lan(), Heard::Question, end.now);
+        end.pass(ms(100));
+        end.paths.tier() == Tier::Radio
+    });
+    assert!(fell.is_some_and(|tenths| tenths < 30), "{fell:?}");
+    end.paths.heard(WIFI, lan(), Heard::Question, end.now);
+    assert_eq!(end.paths.state_of(WIFI, lan()), Some(PathState::Dead), "that the peer asks proves nothing");
+}
+
+#[test]
+fn what_the_kernel_says_of_its_own_routes_is_believed_at_once() {
+    let mut end = End::on_wifi();
+    end.send();
+    end.paths.cut(WIFI, lan(), end.now);
+    end.drain();
+    assert_eq!((end.paths.current(), end.paths.why().0), (Some((RADIO, node())), Why::LinkDown));
+    end.paths.handle_hint(end.now);
+    end.pass(ms(1));
+    assert!(end.answer(WIFI, lan()), "asked as soon as something changes around us");
+    assert_eq!(end.paths.tier(), Tier::Direct);
+}
+
+#[test]
+fn an_only_path_stays_whatever_the_kernel_says() {
+    let mut end = End::on_wifi();
+    end.paths.handle_link_down(RADIO, end.now);
+    end.send();
+    for _ in 0..3 {
+        end.paths.cut(WIFI, lan(), end.now);
+        end.pass(s(1));
+        end.send();
+    }
+    assert_eq!(end.paths.current(), Some((WIFI, lan())));
+    end.pass(s(1));
+    assert!(end.answer(WIFI, lan()));
+    assert_eq!(end.paths.state_of(WIFI, lan()), Some(PathState::Proven));
+}
+
+#[test]
+fn where_a_stock_peer_had_roamed_to_is_asked_for_a_proof_once_it_turns_out_to_be_meshnet() {
+    let mut end = End::new(false, Bulk::default());
+    end.paths.handle_link_up(WIFI, &free(10), end.now);
+    end.paths.set_configured(&[lan()], end.now);
+    end.paths.set_session(true, end.now);
+    let moved = udp("203.0.113.5:4444");
+    end.hear(WIFI, moved);
+    assert_eq!(end.paths.current(), Some((WIFI, moved)), "as WireGuard roams");
+    end.paths.set_kin(true, end.now);
+    end.drain();
+    assert_eq!(end.paths.current(), Some((WIFI, lan())), "nobody vouches for the other");
+    end.pass(s(2));
+    assert!(end.answer(WIFI, moved), "it was asked");
+    assert_eq!((end.paths.current(), end.paths.why().0), (Some((WIFI, moved)), Why::Roamed));
+}
+
+#[test]
 fn bulk_rides_a_metered_path_that_the_operator_configured_unless_he_forbids_it() {
     let mut end = End::usual();
     assert_eq!(end.paths.tier(), Tier::Radio);

@@ -18,7 +18,10 @@ struct World {
     ends: [End; 2],
     rng: ChaCha8Rng,
     wire: BTreeMap<(Instant, u64), (usize, LinkId, Message)>,
+    /// The counter of both sessions' messages.
     serial: u64,
+    /// The newest that arrived, at each end.
+    newest: [u64; 2],
     /// Of the free link.
     works: bool,
     loss: u32,
@@ -56,6 +59,7 @@ impl World {
             rng: ChaCha8Rng::seed_from_u64(seed),
             wire: BTreeMap::new(),
             serial: 0,
+            newest: [0, 0],
             works: true,
             loss: 0,
             delay: ms(1),
@@ -89,8 +93,8 @@ impl World {
         if link == RADIO {
             self.by_radio += 1;
         }
+        self.serial += 1;
         if !lost {
-            self.serial += 1;
             self.wire.insert((now + delay, self.serial), (1 - from, link, message));
         }
     }
@@ -123,9 +127,17 @@ impl World {
         }
     }
 
-    fn take(&mut self, at: usize, link: LinkId, message: Message) {
+    fn take(&mut self, at: usize, link: LinkId, message: Message, serial: u64) {
         let (now, from) = (self.ends[at].now, place(1 - at, link));
-        self.ends[at].paths.heard(link, from, Heard::Newest, now);
+        let is_newest = serial > self.newest[at];
+        self.newest[at] = self.newest[at].max(serial);
+        let proof = match message {
+            Message::Probe(_) => Heard::Question,
+            _ if !is_newest => Heard::Late,
+            Message::Packet => Heard::Packet,
+            Message::Answer(_) | Message::Addresses => Heard::Newest,
+        };
+        self.ends[at].paths.heard(link, from, proof, now);
         match message {
             Message::Packet => self.arrived[at].push((now - self.ends[at].start, link)),
             Message::Probe(token) => self.put(at, link, Message::Answer(token)),
@@ -157,8 +169,9 @@ impl World {
                 tick += every;
             }
             while let Some(entry) = self.wire.first_entry().filter(|entry| entry.key().0 <= next) {
+                let serial = entry.key().1;
                 let (at, link, message) = entry.remove();
-                self.take(at, link, message);
+                self.take(at, link, message, serial);
             }
             for which in [0, 1] {
                 if self.ends[which].paths.deadline().is_some_and(|(due, _)| due <= next) {

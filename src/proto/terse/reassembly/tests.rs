@@ -165,7 +165,9 @@ fn forged_parts_grow_no_memory_and_ask_for_little() {
         asked += std::iter::from_fn(|| reassembler.poll_missing(now)).count();
         assert!(reassembler.bytes() <= MAX_BYTES && reassembler.packets.len() <= MAX_PACKETS);
     }
-    let allowed = ASK_BURST as usize + now.duration_since(start).as_secs() as usize / 10 + 1;
+    let rate = SILENCE / ASKS_PER_SILENCE;
+    let allowed =
+        ASK_BURST as usize + (now.duration_since(start).as_millis() / rate.as_millis()) as usize + 1;
     assert!(asked <= allowed, "{asked} of {allowed}");
 }
 

@@ -71,6 +71,7 @@ impl Attempts {
             let Ok(secrets) = self.tried[at].initiation.finish(noise) else { continue };
             self.forget_first(at);
             let Some(tried) = self.tried.pop_front() else { break };
+            self.rest();
             let rtt = tried.left.map(|left| now.saturating_duration_since(left));
             return Ok(Answered { secrets, index: tried.index, rtt });
         }
@@ -79,7 +80,7 @@ impl Attempts {
 
     /// None of them matters any more, and nothing is known of their fate.
     pub(super) fn clear(&mut self) {
-        self.gone.extend(self.tried.drain(..).map(|tried| tried.index));
+        self.gone.extend(std::mem::take(&mut self.tried).into_iter().map(|tried| tried.index));
     }
 
     /// The one with this index was handed to a link at `left`, or (`None`) given back by it.
@@ -112,6 +113,14 @@ impl Attempts {
         for tried in self.tried.drain(..number) {
             self.lost = self.lost.saturating_add(u32::from(tried.left.is_some()));
             self.gone.push(tried.index);
+        }
+        self.rest();
+    }
+
+    /// An idle peer keeps no memory for it.
+    fn rest(&mut self) {
+        if self.tried.is_empty() {
+            self.tried = VecDeque::new();
         }
     }
 }

@@ -9,6 +9,7 @@ use crate::limit::Bucket;
 use crate::wg::message::RESPONSE_NOISE;
 use crate::wg::noise::{Hello, Secrets, fresh_key, initiate};
 use crate::wg::session::Keypair;
+use crate::wg::sign;
 use crate::wg::tai64n::Tai64n;
 
 /// How many initiations in stock framing are answered: WireGuard's fifty a second, which is also as fast as timestamps go.
@@ -161,8 +162,10 @@ impl Tunnel {
         let (noise, secrets) = hello.answer(self.psk.as_ref()).map_err(|_| HandshakeError::Rejected)?;
         let (sender, receiver) = match framing {
             Framing::Stock { sender: theirs, .. } => {
-                let drawn =
-                    (0..INDEX_DRAWS).map(|_| context.rng.next_u32()).find(|index| (context.claim)(*index));
+                let ours = self.identity.public();
+                let drawn = (0..INDEX_DRAWS)
+                    .map(|_| sign::draw(context.rng, ours, &self.peer))
+                    .find(|index| (context.claim)(*index));
                 (drawn.ok_or(HandshakeError::IndexInUse)?, theirs)
             }
             Framing::Terse => {

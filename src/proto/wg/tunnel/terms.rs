@@ -163,3 +163,11 @@ pub struct Stamps {
     /// Of the peer's that we answered.
     pub received: Option<Tai64n>,
 }
+
+impl Stamps {
+    /// The greater of each.
+    #[must_use]
+    pub fn max_of(self, other: Self) -> Self {
+        Self { sent: self.sent.max(other.sent), received: self.received.max(other.received) }
+    }
+}

@@ -41,6 +41,21 @@ fn one_thread_may_configure_the_interface_and_no_other_may_do_anything() -> Resu
 }
 
 #[test]
+fn an_idle_network_takes_less_than_10_megabytes() -> Result<()> {
+    booted_story(|dir| {
+        let station = Station::new("lone", "10.7.0.1", 0xa000_0001, dir, Bus::Daemon)?;
+        station.start()?;
+        // With the bus in use, and whatever of the program's file that needed.
+        station.describe()?;
+        let status = station.machine.run(&["cat", &format!("/proc/{}/status", station.pid()?)])?;
+        let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
+        let resident: u64 = resident.trim().trim_end_matches(" kB").parse()?;
+        ensure!(resident < 10_000, "{resident} kB");
+        Ok(())
+    })
+}
+
+#[test]
 fn systemd_finds_nothing_wrong_with_the_unit_and_little_exposed() -> Result<()> {
     booted_story(|dir| {
         let station = Station::new("lone", "10.7.0.1", 0xa000_0001, dir, Bus::Daemon)?;

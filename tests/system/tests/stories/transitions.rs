@@ -1,9 +1,15 @@
-//! One TCP connection, ten times moved between Wi-Fi and radio: no byte is lost or changed, and nothing is reset.
+//! One TCP connection, ten times moved between Wi-Fi and radio: no byte is lost or changed, nothing is reset, and nobody waits
+//! for long.
+//!
+//! Wi-Fi is a cable between the two hosts. It dies in one of two ways, and returns; a third story has a cable that loses and
+//! delays even while it lives.
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, ensure};
-use meshnet_system::cable::Cable;
+use anyhow::{Context as _, Error, Result, ensure};
+use meshnet_system::cable::{Cable, Roughness};
+use meshnet_system::daemon::Daemon;
 use meshnet_system::daemon::Make::Ours;
 use meshnet_system::lab::{Lab, Security, Spec};
 use meshnet_system::paced::Paced;
@@ -20,16 +26,25 @@ const SLOW: u64 = 300;
 const FAST: u64 = 300_000;
 /// How long each path has its turn.
 const TURN: Duration = Duration::from_secs(12);
-/// How long a stall may be after Wi-Fi died: the path is left after 3 s at most, then TCP has to find out.
-const STALL: Duration = Duration::from_secs(10);
+/// How long a transfer may stall after Wi-Fi died, besides the time that the radio takes there and back.
+const STALL: Duration = Duration::from_secs(3);
 /// How soon Wi-Fi is used after it returned.
-const RETURN: Duration = Duration::from_secs(10);
+const RETURN: Duration = Duration::from_secs(1);
 /// Bytes that Wi-Fi has carried when the two have found to it: some of their pings.
 const FOUND: u64 = 1_000;
-/// Bytes that Wi-Fi has carried when it is used: more than probes, ARP and handshakes come to in that time.
+/// Bytes that Wi-Fi has carried when it is used: more than probes, ARP and announcements come to in [`RETURN`].
 const USED: u64 = 5_000;
 /// Down and up again.
 const PAIRS: usize = 5;
+
+/// A Wi-Fi at the edge of its reach: 30 % are lost, each way takes 300 ms, and some overtake others.
+const ROUGHNESS: Roughness =
+    Roughness { loss: 0.3, delay: Duration::from_millis(300), reorder: 0.1, seed: 4 };
+/// How soon such a Wi-Fi is the current path after it returned. It is asked twice a second, and both ways survive with a
+/// chance of 0.49: after 21 questions one was answered but for once in a million times. The last answer takes 600 ms.
+const ROUGH_RETURN: Duration = Duration::from_millis(21 * 500 + 600);
+/// How long each path has its turn there, at least.
+const ROUGH_TURN: Duration = Duration::from_secs(8);
 
 /// How Wi-Fi dies.
 #[derive(Debug, Clone, Copy)]
@@ -60,8 +75,39 @@ fn a_transfer_runs_through_ten_transitions_that_nobody_tells_of() -> Result<()> 
     })
 }
 
+/// At such a loss TCP itself pauses for seconds, whatever carries it, so that its stalls say nothing of the moves. What is
+/// demanded of time is demanded of the path: it is the radio within the limit that a stall has elsewhere, and Wi-Fi again
+/// within [`ROUGH_RETURN`]. Of the transfer it is demanded that it arrives whole.
+#[test]
+fn a_transfer_runs_through_ten_transitions_of_a_wifi_that_loses_and_delays() -> Result<()> {
+    timed_story(|dir| {
+        let mut lab = lab(dir)?;
+        let ends = [(&lab.west.namespace, ADDRESSES[0]), (&lab.east.namespace, ADDRESSES[1])];
+        let wifi = Cable::rough(WIFI, ends, ROUGHNESS, dir)?;
+        let round_trip = meet(&lab, &wifi, Death::Silent)?;
+        let limit = Duration::from_secs(60);
+        let transfer =
+            Paced::start(&lab.west.namespace, &lab.east.namespace, lab.east.at(4002), SLOW, limit)?;
+        wait_for("bytes by radio", limit, || Ok((transfer.received() > 2 * SLOW).then_some(())))?;
+        for pair in 0..PAIRS {
+            revive(&wifi, Death::Silent, &lab)?;
+            let took = until_both_are(&mut lab, "direct", ROUGH_RETURN)?;
+            println!("pair {pair}: on Wi-Fi again after {took:?}");
+            let_pass(ROUGH_TURN)?;
+            kill(&wifi, Death::Silent, &lab)?;
+            let took = until_both_are(&mut lab, "radio", STALL + round_trip)?;
+            println!("pair {pair}: on the radio after {took:?}, which takes {round_trip:?} there and back");
+            let_pass(ROUGH_TURN)?;
+        }
+        revive(&wifi, Death::Silent, &lab)?;
+        let whole = transfer.finish(Duration::from_secs(300))?;
+        ensure!(whole > SLOW * 10, "{whole} bytes");
+        Ok(())
+    })
+}
+
 /// Two hosts that know each other's radio and nothing else; Wi-Fi is not there yet.
-fn lab(dir: &std::path::Path) -> Result<Lab> {
+fn lab(dir: &Path) -> Result<Lab> {
     let mut spec = Spec::new(Ours, Ours).security(Security::WireGuard);
     spec.mtu = 1280;
     let mut lab = Lab::new(&spec, dir)?;
@@ -73,9 +119,9 @@ fn lab(dir: &std::path::Path) -> Result<Lab> {
     Ok(lab)
 }
 
-fn move_ten_times(lab: &Lab, wifi: &Cable, death: Death) -> Result<()> {
-    let (west, east) = (&lab.west.namespace, &lab.east.namespace);
-    // Two that met by radio tell each other where else they are.
+/// Lets two that met by radio find to Wi-Fi, and takes it away again; returns how long the radio takes there and back.
+fn meet(lab: &Lab, wifi: &Cable, death: Death) -> Result<Duration> {
+    let west = &lab.west.namespace;
     let before = wifi.carried(west)?;
     wait_for("the two to find to Wi-Fi", Duration::from_secs(60), || {
         Ping { count: 5, ..Ping::default() }.run(west, lab.east.address)?;
@@ -84,7 +130,12 @@ fn move_ten_times(lab: &Lab, wifi: &Cable, death: Death) -> Result<()> {
     kill(wifi, death, lab)?;
     let_pass(TURN)?;
     let radio = Ping { count: 3, ..Ping::default() }.run(west, lab.east.address)?;
-    let round_trip = radio.median().unwrap_or_default();
+    radio.median().context("an answer by radio")
+}
+
+fn move_ten_times(lab: &Lab, wifi: &Cable, death: Death) -> Result<()> {
+    let (west, east) = (&lab.west.namespace, &lab.east.namespace);
+    let round_trip = meet(lab, wifi, death)?;
     let limit = Duration::from_secs(60);
     let transfer = Paced::start(west, east, lab.east.at(4002), SLOW, limit)?;
     wait_for("bytes by radio", limit, || Ok((transfer.received() > 2 * SLOW).then_some(())))?;
@@ -94,7 +145,8 @@ fn move_ten_times(lab: &Lab, wifi: &Cable, death: Death) -> Result<()> {
         revive(wifi, death, lab)?;
         transfer.set_pace(FAST);
         wait_for("Wi-Fi to be used", RETURN, || Ok((wifi.carried(west)? >= before + USED).then_some(())))?;
-        let_pass(TURN.saturating_sub(begin.elapsed()))?;
+        let used = begin.elapsed();
+        let_pass(TURN.saturating_sub(used))?;
         let fast = transfer.received() - received;
         ensure!(fast > FAST, "pair {pair}: only {fast} bytes in {TURN:?} of Wi-Fi");
 
@@ -105,14 +157,37 @@ fn move_ten_times(lab: &Lab, wifi: &Cable, death: Death) -> Result<()> {
         kill(wifi, death, lab)?;
         let_pass(TURN)?;
         let stall = transfer.longest_stall(died);
-        println!("pair {pair}: a stall of {stall:?}, where the radio takes {round_trip:?} there and back");
-        ensure!(stall <= STALL, "pair {pair}: a stall of {stall:?} ({round_trip:?} by radio)");
+        println!(
+            "pair {pair}: Wi-Fi used after {used:?}; it died, and the longest stall was {stall:?}, where the radio takes \
+             {round_trip:?} there and back"
+        );
+        ensure!(stall < STALL + round_trip, "pair {pair}: a stall of {stall:?} ({round_trip:?} by radio)");
     }
     // What the sender still has is more than a radio carries in a reasonable time.
     revive(wifi, death, lab)?;
     let whole = transfer.finish(Duration::from_secs(180))?;
     ensure!(whole > SLOW * 10, "{whole} bytes");
     Ok(())
+}
+
+/// Waits until both reach each other in one way, and returns how long that took. TCP may be in one of its pauses: pings ask
+/// the path to carry something meanwhile. How many are answered is not the point.
+fn until_both_are(lab: &mut Lab, tier: &str, limit: Duration) -> Result<Duration> {
+    let begin = Instant::now();
+    let interval = Duration::from_millis(200);
+    let count = u32::try_from(limit.as_millis() / interval.as_millis())?;
+    let pings = Ping { count, interval, limit: Duration::from_secs(1), ..Ping::default() };
+    let Lab { west, east, .. } = lab;
+    let (namespace, other) = (&west.namespace, east.address);
+    std::thread::scope(|scope| {
+        let pings = scope.spawn(move || pings.run(namespace, other));
+        let is = |daemon: &mut Daemon| Ok::<_, Error>(daemon.status()?["peers"][0]["tier"] == tier);
+        let took = wait_for(&format!("both to be {tier}"), limit, || {
+            Ok((is(&mut west.daemon)? && is(&mut east.daemon)?).then(|| begin.elapsed()))
+        });
+        pings.join().expect("a ping returns its errors")?;
+        took
+    })
 }
 
 fn kill(wifi: &Cable, death: Death, lab: &Lab) -> Result<()> {
