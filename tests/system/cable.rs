@@ -96,17 +96,20 @@ impl Cable {
         ip(end, &["link", "set", self.name, "up"])
     }
 
-    /// Lets everything vanish that arrives at this end, while the interface stays up.
+    /// Lets all IP vanish that arrives at this end, while the interface stays up. ARP passes, as it does where the next hop is a
+    /// router that has lost its own way out: how often a kernel asks for a neighbour that is not there is not of this project.
     ///
     /// # Errors
     /// If `nft` fails.
     pub fn mute(&self, end: &Namespace) -> Result<()> {
         let device = format!("device \"{}\"", self.name);
-        let chain = format!(
-            "add chain netdev mute arriving {{ type filter hook ingress {device} priority 0; policy drop; }}"
+        // In one go, so that it takes one moment.
+        let rules = format!(
+            "add table netdev mute; \
+             add chain netdev mute arriving {{ type filter hook ingress {device} priority 0; policy accept; }}; \
+             add rule netdev mute arriving meta protocol {{ ip, ip6 }} drop"
         );
-        run_for(end, "nft", &["add", "table", "netdev", "mute"])?;
-        run_for(end, "nft", &[&chain]).map(drop)
+        run_for(end, "nft", &[&rules]).map(drop)
     }
 
     /// Ends what [`Cable::mute`] began.

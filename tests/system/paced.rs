@@ -46,7 +46,6 @@ impl Paced {
         let listener = to.run(|| TcpListener::bind(at).with_context(|| format!("listening at {at}")))?;
         let sender = from
             .run(|| TcpStream::connect_timeout(&at, limit).with_context(|| format!("connecting to {at}")))?;
-        sender.set_nodelay(true)?;
         let receiver = accept(&listener, deadline)?;
         let sockets = [sender.try_clone()?, receiver.try_clone()?];
         let pace = Arc::new(AtomicU64::new(pace));

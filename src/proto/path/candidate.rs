@@ -106,6 +106,11 @@ impl Candidate {
         self.lossy == 0 && self.rtt().is_some_and(|rtt| rtt <= FAST)
     }
 
+    /// Whether nothing came by it for so long.
+    pub(super) fn was_quiet(&self, long: Duration, now: Instant) -> bool {
+        self.heard_at.is_none_or(|heard| now.saturating_duration_since(heard) > long)
+    }
+
     pub(super) const fn is_lossy(&self) -> bool {
         self.lossy > 0
     }
@@ -120,12 +125,15 @@ impl Candidate {
         self.cost.airtime_us += u64::try_from(airtime.as_micros()).unwrap_or(0);
     }
 
-    pub(super) fn probe_answered(&mut self, rtt: Duration) {
-        let rtt = u32::try_from(rtt.as_micros()).unwrap_or(u32::MAX);
-        self.least_us = self.least_us.min(rtt);
-        // RFC 6298 section 2.
-        self.rtt_us = if self.samples == 0 { rtt } else { self.rtt_us - self.rtt_us / 8 + rtt / 8 };
-        self.samples = self.samples.saturating_add(1);
+    /// A probe was answered after `rtt`, which says how long the way is only if it is a `measure`.
+    pub(super) fn probe_answered(&mut self, rtt: Duration, measure: bool) {
+        if measure {
+            let rtt = u32::try_from(rtt.as_micros()).unwrap_or(u32::MAX);
+            self.least_us = self.least_us.min(rtt);
+            // RFC 6298 section 2.
+            self.rtt_us = if self.samples == 0 { rtt } else { self.rtt_us - self.rtt_us / 8 + rtt / 8 };
+            self.samples = self.samples.saturating_add(1);
+        }
         self.note(0);
     }
 

@@ -47,6 +47,8 @@ pub(super) struct Outstanding {
     pub(super) to: LinkAddr,
     sent: Instant,
     pub(super) expires: Instant,
+    /// It went into a dead path. If it is answered after all, it waited for that to come back, or for a neighbour to be found.
+    in_vain: bool,
 }
 
 /// When to look around.
@@ -176,6 +178,14 @@ impl Paths {
         self.strangers.take(MAX_STRANGER_PROBES, STRANGER_INTERVAL, now)
     }
 
+    /// A path that was dead works again: its probes so far do not measure it.
+    pub(super) fn forgive_probes(&mut self, at: usize) {
+        let key = self.candidates[at].key();
+        for probe in self.outstanding.iter_mut().filter(|probe| (probe.link, probe.to) == key) {
+            probe.in_vain = true;
+        }
+    }
+
     pub(super) fn is_asked(&self, (link, to): (LinkId, LinkAddr), now: Instant) -> bool {
         self.outstanding.iter().any(|probe| {
             probe.link == link && probe.to == to && now.saturating_duration_since(probe.sent) < ASKED
@@ -188,7 +198,7 @@ impl Paths {
         if self.outstanding.len() >= MAX_OUTSTANDING {
             self.outstanding.remove(0);
         }
-        self.outstanding.push(Outstanding { token, link, to, sent: now, expires });
+        self.outstanding.push(Outstanding { token, link, to, sent: now, expires, in_vain: false });
     }
 
     /// An answer to a probe came, inside the session; [`Self::heard`] was told before. Returns whether it proves the path that
@@ -199,7 +209,9 @@ impl Paths {
         let probe = self.outstanding.remove(which);
         let Some(at) = self.find(link, from) else { return false };
         let path = &mut self.candidates[at];
-        path.probe_answered(now.saturating_duration_since(probe.sent));
+        let took = now.saturating_duration_since(probe.sent);
+        let waited = probe.in_vain && path.rtt().is_some_and(|rtt| took > rtt);
+        path.probe_answered(took, !waited);
         let moved = !std::mem::replace(&mut path.proven, true) && path.origin == Origin::Heard;
         path.dead = false;
         path.heard_at = Some(now);

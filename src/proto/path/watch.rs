@@ -34,6 +34,9 @@ const GIVE_UP: Duration = Duration::from_millis(2500);
 const LONGEST_WAY: Duration = Duration::from_secs(2);
 /// A path that was not heard for this long is not believed in.
 const STALE: Duration = Duration::from_secs(30);
+/// A peer that could reach us by a path probes it twice a second while it speaks by radio; one that is not heard there for this
+/// long cannot, even if a third of its probes are lost.
+const GONE: Duration = Duration::from_secs(2);
 /// A path is not given up after fewer unanswered probes, however late the timer rang.
 const ENOUGH: u8 = 5;
 /// A timer that rings so late tells that the host slept: the silence was ours.
@@ -112,6 +115,9 @@ impl Paths {
         path.proven |= proof == Heard::Answer;
         // That the peer's questions arrive does not mean that anything of ours does.
         let was_dead = proof != Heard::Question && std::mem::take(&mut path.dead);
+        if was_dead {
+            self.forgive_probes(at);
+        }
         if self.current == Some(at) {
             self.joined |= proof == Heard::Packet;
             if proof != Heard::Question {
@@ -159,13 +165,13 @@ impl Paths {
             if silent && usable {
                 self.switch(Some(at), Why::Heard, now);
             }
-        } else if proof == Heard::Packet && self.joined && usable {
-            // It was with us on the free path, and its newest packet comes by radio: it has left that path for want of
-            // answers, and whatever we send there is lost. If it is wrong, a probe brings both of us back.
+        } else if proof == Heard::Packet && usable && (self.joined || current.was_quiet(GONE, now)) {
+            // It was with us on the free path, or has probed it so far, and its newest packet comes by radio: it has left that
+            // path for want of answers, and whatever we send there is lost. If it is wrong, a probe brings both of us back.
             self.switch(Some(at), Why::Heard, now);
             self.refresh(now);
             self.search.hurry();
-        } else if current.heard_at.is_none_or(|heard| now.saturating_duration_since(heard) > LATER) {
+        } else if current.was_quiet(LATER, now) {
             // It may have given up the path that we still believe in.
             self.doubt(now);
         }

@@ -347,6 +347,53 @@ fn a_cable_that_dies_without_a_word_is_left_within_three_seconds() {
 }
 
 #[test]
+fn a_cable_that_no_route_leads_to_is_left_at_once_and_the_peer_follows_what_comes_by_radio() {
+    let mut duo = Duo::new(Links::Both);
+    duo.cable(true);
+    duo.send(0, 1);
+    duo.seconds(5);
+    duo.send(0, 2);
+    duo.send(1, 3);
+    duo.seconds(5);
+    assert_eq!((duo.tier(0), duo.tier(1)), (Tier::Direct, Tier::Direct));
+    duo.lose = Box::new(|link, _| link == UDP);
+    assert_eq!(duo.nodes[0].free_ways().into_iter().collect::<Vec<_>>(), [(UDP, udp(1))]);
+    duo.nodes[0].handle_no_way(UDP, udp(1), duo.now);
+    assert_eq!((duo.tier(0), duo.nodes[0].free_ways().len()), (Tier::Radio, 0));
+    duo.send(0, 4);
+    duo.seconds(2);
+    assert_eq!(
+        (duo.numbers(1), duo.tier(1)),
+        (vec![1, 2, 4], Tier::Radio),
+        "it did not have to find out itself"
+    );
+    duo.send(1, 5);
+    duo.seconds(2);
+    assert_eq!(duo.numbers(0), [3, 5]);
+}
+
+#[test]
+fn what_goes_into_a_silent_cable_goes_again_by_radio_once_it_is_given_up() {
+    let mut duo = Duo::new(Links::Both);
+    duo.cable(true);
+    duo.send(0, 1);
+    duo.seconds(5);
+    duo.send(0, 2);
+    duo.send(1, 3);
+    duo.run(Duration::from_millis(100));
+    duo.lose = Box::new(|link, _| link == UDP);
+    duo.send(0, 4);
+    duo.run(Duration::from_millis(200));
+    duo.send(0, 5);
+    duo.run(Duration::from_millis(200));
+    duo.send(0, 6);
+    duo.seconds(5);
+    assert_eq!(duo.numbers(1), [1, 2, 5, 6], "all but what left before the silence showed");
+    let sent = duo.nodes[0].snapshot(duo.now).peers[0].sent.packets;
+    assert_eq!(sent, 5, "what is sent again is counted once");
+}
+
+#[test]
 fn a_lost_part_is_asked_for_and_sent_again_alone() {
     let mut duo = Duo::new(Links::Radio);
     duo.send(0, 1);

@@ -224,6 +224,15 @@ fn a_peer_that_has_not_come_to_the_free_path_yet_is_not_taken_for_one_that_left(
 }
 
 #[test]
+fn a_peer_that_never_came_to_the_free_path_and_does_not_even_probe_it_is_followed_back() {
+    let mut end = End::on_wifi();
+    end.paths.heard(WIFI, lan(), Heard::Question, end.now);
+    end.pass(ms(2100));
+    end.paths.heard(RADIO, node(), Heard::Packet, end.now);
+    assert_eq!((end.paths.current(), end.paths.why().0), (Some((RADIO, node())), Why::Heard));
+}
+
+#[test]
 fn a_path_that_brings_questions_and_swallows_what_we_send_is_given_up() {
     let mut end = End::on_wifi();
     let fell = (0..50).find(|_| {
@@ -248,6 +257,29 @@ fn what_the_kernel_says_of_its_own_routes_is_believed_at_once() {
     end.pass(ms(1));
     assert!(end.answer(WIFI, lan()), "asked as soon as something changes around us");
     assert_eq!(end.paths.tier(), Tier::Direct);
+}
+
+#[test]
+fn how_long_the_answer_of_a_path_that_was_dead_took_says_nothing_of_the_way() {
+    let mut end = End::on_wifi();
+    end.send();
+    end.pass(ms(1100));
+    assert!(end.answer(WIFI, lan()));
+    let quick = end.paths.views().find(|view| view.link == WIFI).unwrap().rtt;
+    for _ in 0..5 {
+        end.send();
+        end.pass(s(6));
+        assert_eq!(end.paths.tier(), Tier::Radio);
+        end.send();
+        end.pass(ms(1));
+        // The first question to a host that is not there yet waits for its MAC address.
+        end.now += ms(900);
+        assert!(end.answer(WIFI, lan()));
+    }
+    assert_eq!(end.paths.views().find(|view| view.link == WIFI).unwrap().rtt, quick);
+    end.send();
+    end.pass(ms(1500));
+    assert_eq!(end.paths.tier(), Tier::Radio, "it is given up as soon as ever");
 }
 
 #[test]
