@@ -406,7 +406,7 @@ impl Instance {
         let state = match () {
             () if !self.tap_is_up => ("degraded", Some("interface-down")),
             () if self.store.is_failing() => ("degraded", Some("state-unsaved")),
-            () if !self.links.any_up() => ("degraded", Some("no-link")),
+            () if !self.links.any_up(self.is_reachable(), Instant::now()) => ("degraded", Some("no-link")),
             () => ("running", None),
         };
         if std::mem::replace(&mut self.state, state) != state {

@@ -3,11 +3,13 @@
 //! A driver's number is never used twice in one life, so that what a stopped one left in the channel is told apart from what
 //! its successor says.
 
+mod sockets;
+
 use std::collections::BTreeMap;
 use std::future::pending;
 use std::io;
 use std::net::IpAddr;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 use meshnet_proto::link::{Class, LinkAddr, LinkCaps, LinkEvent, LinkId, Refusal, Transmit};
@@ -16,6 +18,7 @@ use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, watch};
 use tracing::{debug, trace};
 
+use self::sockets::{Shut, open};
 use super::{BATCH, Instance, random};
 use crate::control::Change;
 use crate::link::udp::{self, Evidence, UdpLink};
@@ -24,6 +27,8 @@ use crate::peers::Roster;
 
 /// How many messages from all drivers may wait.
 const FROM_LINKS_LEN: usize = 64;
+/// A udp link by which something came so recently works, whatever the host's addresses say.
+const HEARD_OF_LATE: Duration = Duration::from_secs(180);
 
 /// All drivers.
 pub(super) struct Links {
@@ -38,6 +43,8 @@ struct Running {
     spec: LinkSpec,
     carrier: Carrier,
     up: bool,
+    /// When something last came by it, of a udp link.
+    heard: Option<Instant>,
     told: Told,
 }
 
@@ -47,6 +54,22 @@ enum Carrier {
     Driver(Link),
     /// A socket that the core's task looks after itself: air is free there, and a hop between tasks is not.
     Udp(Box<UdpLink>),
+    /// A socket that failed and is to be opened again.
+    Shut(Box<Shut>),
+}
+
+impl Carrier {
+    /// Waits until there is something to do for it, if the core's task looks after it.
+    async fn ready(&self) -> io::Result<()> {
+        match self {
+            Self::Udp(udp) => udp.readable().await,
+            Self::Shut(shut) => {
+                tokio::time::sleep_until(shut.retry_at).await;
+                Ok(())
+            }
+            Self::Driver(_) => pending().await,
+        }
+    }
 }
 
 impl Running {
@@ -54,6 +77,11 @@ impl Running {
         match &self.carrier {
             Carrier::Driver(link) => link.status.borrow().clone(),
             Carrier::Udp(udp) => udp_status(&self.spec, udp),
+            Carrier::Shut(shut) => LinkStatus {
+                state: "down",
+                last_error: Some(shut.error.clone()),
+                ..LinkStatus::new(&self.spec)
+            },
         }
     }
 }
@@ -120,46 +148,47 @@ impl Links {
                 (Carrier::Driver(link), told, None)
             }
             LinkKind::Udp(udp) => {
-                let opened = opened.map_or_else(|| udp::open(&spec.name, udp), Ok)?;
-                let link =
-                    opened.into_async().with_context(|| format!("cannot use the link {}", spec.name))?;
-                let caps = LinkCaps { cost: udp.cost.unwrap_or(0), ..link.caps() };
+                let (link, caps) = open(spec, udp, opened)?;
                 let told = Told::of(&udp_status(spec, &link));
                 (Carrier::Udp(Box::new(link)), told, Some((id, caps)))
             }
         };
-        self.running.insert(id, Running { spec: spec.clone(), carrier, up: caps.is_some(), told });
+        self.running
+            .insert(id, Running { spec: spec.clone(), carrier, up: caps.is_some(), heard: None, told });
         Ok(caps)
     }
 
     fn udp(&self) -> impl Iterator<Item = (LinkId, &UdpLink)> {
         self.running.iter().filter_map(|(id, running)| match &running.carrier {
             Carrier::Udp(udp) => Some((*id, &**udp)),
-            Carrier::Driver(_) => None,
+            Carrier::Driver(_) | Carrier::Shut(_) => None,
         })
     }
 
     fn udp_mut(&mut self, id: LinkId) -> Option<&mut UdpLink> {
         match &mut self.running.get_mut(&id)?.carrier {
             Carrier::Udp(udp) => Some(udp),
-            Carrier::Driver(_) => None,
+            Carrier::Driver(_) | Carrier::Shut(_) => None,
         }
     }
 
-    /// Waits until something may have come on a udp link, and says on which; for ever if there is none.
+    /// Waits until something may have come on a udp link, or its socket is to be opened again, and says on which; for ever
+    /// if there is none.
     pub(super) async fn readable(&self, served: LinkId) -> io::Result<LinkId> {
+        let of_sockets = || {
+            let running = self.running.iter().map(|(id, running)| (*id, &running.carrier));
+            running.filter(|(_, carrier)| !matches!(carrier, Carrier::Driver(_)))
+        };
         // Nearly always there is one, and this is asked at every turn.
-        let mut links = self.udp();
-        let Some((first, udp)) = links.next() else { return pending().await };
+        let mut links = of_sockets();
+        let Some((only, carrier)) = links.next() else { return pending().await };
         if links.next().is_none() {
-            return udp.readable().await.map(|()| first);
+            return carrier.ready().await.map(|()| only);
         }
         // After the one that was served last, so that a busy one keeps no other waiting.
-        let (before, after): (Vec<_>, Vec<_>) = self.udp().partition(|(id, _)| *id <= served);
-        let waits = after
-            .into_iter()
-            .chain(before)
-            .map(|(id, udp)| Box::pin(async move { udp.readable().await.map(|()| id) }));
+        let (before, after): (Vec<_>, Vec<_>) = of_sockets().partition(|(id, _)| *id <= served);
+        let all = after.into_iter().chain(before);
+        let waits = all.map(|(id, carrier)| Box::pin(async move { carrier.ready().await.map(|()| id) }));
         futures_util::future::select_all(waits).await.0
     }
 
@@ -206,9 +235,15 @@ impl Links {
         self.running.iter().map(|(id, running)| (*id, running.status())).collect()
     }
 
-    /// Whether any link works.
-    pub(super) fn any_up(&self) -> bool {
-        self.running.values().any(|running| running.up)
+    /// Whether any link works. The socket of a udp link is always open: it works if this host is in any network
+    /// (`reachable`), or something came by it of late.
+    pub(super) fn any_up(&self, reachable: bool, now: Instant) -> bool {
+        let heard = |running: &Running| {
+            running.heard.is_some_and(|heard| now.saturating_duration_since(heard) < HEARD_OF_LATE)
+        };
+        let works =
+            |running: &Running| matches!(running.carrier, Carrier::Driver(_)) || reachable || heard(running);
+        self.running.values().any(|running| running.up && works(running))
     }
 
     /// The link's name.
@@ -232,11 +267,21 @@ fn contacts(roster: &Roster) -> Vec<Contact> {
 }
 
 impl Instance {
-    /// Takes what came on a udp link, and gives the kernel what was in it.
+    /// Takes what came on a udp link, and gives the kernel what was in it; or opens its socket again.
     pub(super) fn handle_udp(&mut self, id: LinkId) -> anyhow::Result<()> {
         let now = Instant::now();
-        let Some(udp) = self.links.udp_mut(id) else { return Ok(()) };
-        let rows = udp.recv().context("the UDP socket is of no use any more")?;
+        let Some(running) = self.links.running.get_mut(&id) else { return Ok(()) };
+        let Carrier::Udp(udp) = &mut running.carrier else {
+            self.reopen(id, now);
+            return Ok(());
+        };
+        let rows = match udp.recv() {
+            Ok(rows) => rows,
+            Err(error) => return self.shut(id, &error, now),
+        };
+        if rows > 0 {
+            running.heard = Some(now);
+        }
         trace!(link = id.0, rows, "datagrams");
         for row in udp.rows() {
             self.node.handle_datagrams(id, row.from, row.bytes, row.segment, now);
@@ -354,6 +399,11 @@ impl Instance {
                         self.note_evidence(link, now);
                     }
                 }
+                return Ok(());
+            }
+            // The core knows, and will find another way.
+            Carrier::Shut(_) => {
+                self.node.recycle(transmit.payload);
                 return Ok(());
             }
         };
