@@ -1,7 +1,7 @@
 //! A peer's public data as one line, for people to pass on: pasted, read out, or as a QR code.
 //!
 //! ```text
-//! meshnet:1,key=kXeyMnjL8PPRfDbyrMm1XpyF-HsiClOG7DcNZj4g4zc,ip=10.42.0.1/24,radio=d45b9db8,name=west,for=10.42.0.2,sum=5a17
+//! meshnet:1,key=kXeyMnjL8PPRfDbyrMm1XpyF-HsiClOG7DcNZj4g4zc,ip=10.42.0.1/24,radio=d45b9db8,name=west,for=10.42.0.2,sum=3cdd
 //! ```
 //!
 //! After the version, fields in this order, separated by commas; none of the characters means anything to a shell:
@@ -361,6 +361,17 @@ mod tests {
         for invitation in [full(), bare(), by_radio, by_udp, who_calls, wanted] {
             let line = invitation.to_line();
             assert_eq!(Invitation::parse(&format!(" {}\n", *line)), Ok(invitation), "{}", *line);
+        }
+    }
+
+    #[test]
+    fn the_lines_of_the_documentation_are_lines() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/invitations.md");
+        let text = std::fs::read_to_string(path).unwrap();
+        let lines: Vec<&str> = text.lines().filter(|line| line.starts_with("    meshnet:1,key=")).collect();
+        assert_eq!(lines.len(), 2);
+        for line in lines {
+            assert!(Invitation::parse(line).is_ok(), "{line}");
         }
     }
 

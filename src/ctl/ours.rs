@@ -181,7 +181,7 @@ impl Ours {
 
 /// Where a udp link listens, of what its daemon says: `udp://*:51820`, `udp://*%eth0:51820`, `udp://192.0.2.7:51820`,
 /// `udp://192.0.2.7:51820%eth0`.
-fn listening(connect: &str) -> Udp {
+pub(crate) fn listening(connect: &str) -> Udp {
     let place = connect.strip_prefix("udp://").unwrap_or(connect);
     match place.split('%').next().unwrap_or_default().parse::<SocketAddr>() {
         Ok(at) => Udp { port: at.port(), address: Some(at.ip()) },

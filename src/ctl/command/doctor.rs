@@ -7,6 +7,7 @@
 mod files;
 mod host;
 mod links;
+mod udp;
 mod unit;
 
 use clap::Args;
@@ -25,7 +26,7 @@ use crate::runtime;
 /// Find out what is wrong, and how to mend it
 ///
 /// Looks at everything that is commonly wrong: files and who may read them, the unit, the bus, radios and who else wants
-/// them, addresses. Run it with sudo to see all. Exits with 1 if something has to be mended.
+/// them, UDP ports and who can begin, addresses. Run it with sudo to see all. Exits with 1 if something has to be mended.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   sudo meshctl doctor
@@ -154,10 +155,12 @@ impl Doctor {
             files::check(&patient, &mut findings);
             unit::check(&patient, bus.as_ref().ok(), &mut findings).await;
             links::check(&patient, bus.as_ref().ok(), &mut findings).await;
+            udp::check(&patient, bus.as_ref().ok(), &mut findings).await;
         }
         findings.network = None;
         let names: Vec<&Instance> = networks.keys().collect();
         links::check_shared(crate::conf::DIR.as_ref(), &names, &mut findings);
+        udp::check_shared(crate::conf::DIR.as_ref(), &names, &mut findings);
         Ok(findings.all)
     }
 }

@@ -40,7 +40,7 @@ use crate::{prompt, runtime};
 /// An answer with a preshared key is a secret, and is taken from stdin alone.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  meshctl join meshnet:1,key=…,ip=10.42.0.1/24,radio=d45b9db8,name=west,for=10.42.0.2,sum=5a17
+  meshctl join meshnet:1,key=…,ip=10.42.0.1/24,radio=d45b9db8,name=west,for=10.42.0.2,sum=3cdd
   meshctl join -n mesh1 --radio tcp://192.0.2.7 meshnet:1,…
   meshctl join --listen-port 51820 meshnet:1,…    By UDP alone, whatever radios there are
   meshctl join < answer")]

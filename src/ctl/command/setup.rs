@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt::{self, Write as _};
+use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
 use std::path::{Path, PathBuf};
 
@@ -13,7 +14,7 @@ use nix::ifaddrs::getifaddrs;
 use zeroize::Zeroizing;
 
 use super::output;
-use crate::conf::{self, Conf};
+use crate::conf::{self, Conf, Udp};
 use crate::context::Context;
 use crate::error::Error;
 use crate::prompt;
@@ -199,10 +200,7 @@ pub(crate) fn free_port(directory: &Path) -> Result<u16, Error> {
     let files = conf::networks(directory).into_iter().map(|name| conf::path(directory, &name));
     let taken: BTreeSet<u16> =
         files.filter_map(|file| Conf::read(&file).ok()?.udp()).map(|link| link.port).collect();
-    let free = |port: &u16| {
-        let open = |address: IpAddr| UdpSocket::bind((address, *port)).is_ok();
-        !taken.contains(port) && (open(Ipv6Addr::UNSPECIFIED.into()) || open(Ipv4Addr::UNSPECIFIED.into()))
-    };
+    let free = |port: &u16| !taken.contains(port) && !is_port_taken(Udp { port: *port, address: None });
     let mut ports = conf::UDP_PORT..conf::UDP_PORT + TRIES;
     ports.find(free).ok_or_else(|| {
         Error::failure("no free UDP port was found").hint("choose one: --listen-port PORT; 0 is any")
@@ -280,6 +278,17 @@ pub(crate) fn interface_networks() -> Vec<(String, IpNet)> {
 /// Whether two networks have an address in common.
 pub(crate) fn overlap(a: &IpNet, b: &IpNet) -> bool {
     a.contains(&b.network()) || b.contains(&a.network())
+}
+
+/// Whether another program listens where a udp link would. Nothing is sent.
+pub(crate) fn is_port_taken(link: Udp) -> bool {
+    // The first is of both families, where the host speaks both.
+    let all: [IpAddr; 2] = [Ipv6Addr::UNSPECIFIED.into(), Ipv4Addr::UNSPECIFIED.into()];
+    let addresses = link.address.map_or(all.to_vec(), |address| vec![address]);
+    addresses.into_iter().any(|address| {
+        let bound = UdpSocket::bind((address, link.port));
+        bound.is_err_and(|error| error.kind() == io::ErrorKind::AddrInUse)
+    })
 }
 
 /// The text of a fresh network's file.

@@ -58,9 +58,9 @@ pub(super) async fn check(patient: &Patient<'_>, bus: Option<&Bus>, findings: &m
     addresses(patient.name, &own, findings);
 }
 
-/// Whether certainly no daemon of the network uses its radios: a radio serves one client, and the next one throws it out. A
+/// Whether certainly no daemon of the network uses its radios and ports: a radio serves one client, and the next one throws it out. A
 /// daemon that starts, hangs, or is out of the bus's sight has them too.
-async fn is_stopped(patient: &Patient<'_>, bus: Option<&Bus>) -> bool {
+pub(super) async fn is_stopped(patient: &Patient<'_>, bus: Option<&Bus>) -> bool {
     let Some(bus) = bus.filter(|_| !patient.presence.running) else { return false };
     let Ok(units) = Units::new(bus).await else { return false };
     // Not what the list of units says: a unit that is not in memory is not in it, and neither is any if systemd is silent.
