@@ -24,6 +24,7 @@ mod service;
 mod setup;
 mod show;
 mod status;
+mod target;
 mod top;
 mod wg;
 

@@ -323,6 +323,12 @@ pub(crate) fn host(address: IpAddr) -> IpNet {
     address.into()
 }
 
+/// Addresses as a sentence has them.
+pub(crate) fn list(addresses: &[IpNet]) -> String {
+    let addresses: Vec<String> = addresses.iter().map(ToString::to_string).collect();
+    addresses.join(", ")
+}
+
 /// What to do next with a network that was just made.
 pub(crate) fn next_steps(steps: &[(String, &str)]) -> String {
     let width = steps.iter().map(|(command, _)| command.len()).max().unwrap_or(0);
