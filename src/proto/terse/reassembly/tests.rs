@@ -166,7 +166,8 @@ fn forged_parts_grow_no_memory_and_ask_for_little() {
         assert!(reassembler.bytes() <= MAX_BYTES && reassembler.packets.len() <= MAX_PACKETS);
     }
     let rate = SILENCE / ASKS_PER_SILENCE;
-    let allowed = ASK_BURST as usize + (now.duration_since(start).as_millis() / rate.as_millis()) as usize + 1;
+    let allowed =
+        ASK_BURST as usize + (now.duration_since(start).as_millis() / rate.as_millis()) as usize + 1;
     assert!(asked <= allowed, "{asked} of {allowed}");
 }
 
