@@ -23,6 +23,7 @@ use crate::wg::tunnel::{Content, Tunnel};
 const HEADERS_SAVED: usize = 28;
 /// How many silences repair takes whose first question is lost: one until it is asked, two until it is asked again.
 const REPAIR_SILENCES: u32 = 3;
+
 /// How fast TCP can be on a link whose packets may go in parts.
 pub(in crate::node) fn tempo(state: &LinkState) -> Tempo {
     let part = state.datagram_price(state.mtu()) + state.access();
@@ -41,16 +42,19 @@ pub(super) fn order_time(state: &LinkState) -> Duration {
     patience(state).silence * REPAIR_SILENCES * 2
 }
 
-/// For how long after a frame's turn selective repeat brings what is lost of it: until its parts have left, and two
-/// questions were answered of which the first was lost. TCP takes a segment that comes after its successors for lost, and
-/// sends it again whole; that copy is not worth its air before. Nothing for what one datagram carries.
+/// For how long after a frame's turn selective repeat brings what is lost of it: until its parts have left, two questions
+/// were answered of which the first was lost, and an acknowledgement was held for a segment's time, lost, and replaced by the
+/// next that is not held. TCP takes a segment for lost that comes after its successors, or is not acknowledged soon, and sends
+/// it again whole; that copy is not worth its air before. Nothing for what one datagram carries.
 pub(in crate::node) fn repair_time(state: &LinkState, frame: &[u8]) -> Duration {
     let sealed = packet_of(frame).len().saturating_sub(HEADERS_SAVED) + TAG_LEN;
     let Some(cut) = Cut::of(sealed, state.mtu()) else { return Duration::ZERO };
-    repair_of(state, cut.count().into(), cut.datagram_len())
+    let next = state.tempo().next
+        + (state.datagram_price(cut.datagram_len()) + state.access()) * (u32::from(cut.count()) - 1);
+    repair_of(state, cut.count().into(), cut.datagram_len()) + next * 2
 }
 
-/// The same for so many parts of one length.
+/// How long it takes to bring so many parts of one length, of which the first question may be lost.
 fn repair_of(state: &LinkState, parts: u32, len: usize) -> Duration {
     (state.datagram_price(len) + state.access()) * parts + patience(state).silence * REPAIR_SILENCES
 }

@@ -22,8 +22,10 @@ use super::packet::{Packet, Transport};
 use super::reader::Reader;
 use super::tcp::{Tcp, flag};
 use super::{compress_verbatim, ip::Ip};
+use crate::aead::TAG_LEN;
 use crate::terse::Malformed;
-use crate::terse::frame::counter_low;
+use crate::terse::fragment::PART_HEADER;
+use crate::terse::frame::{DATA_HEADER, counter_low};
 
 /// The high 4 bits of a dispatch: a reference to the slot in the low 4.
 const REFERENCE: u8 = 0x50;
@@ -97,6 +99,11 @@ struct Known {
     counter: u64,
 }
 
+/// Returns how many datagrams a plaintext takes, if one has room for so much of it.
+const fn datagrams(len: usize, room: usize) -> usize {
+    if len <= room { 1 } else { (len + TAG_LEN).div_ceil(room + TAG_LEN + DATA_HEADER - PART_HEADER) }
+}
+
 /// The flows of one session, in both directions.
 #[derive(Debug, Default)]
 pub struct Flows {
@@ -121,7 +128,7 @@ impl Flows {
     /// the peer knows its flow. It takes at most four bytes more than the packet.
     ///
     /// `room` is how many bytes of plaintext go in one datagram: announcements and confirmations wait for another packet if
-    /// this one goes in one datagram without them and not with them.
+    /// this one goes in fewer datagrams without them.
     pub fn compress(
         &mut self,
         packet: &[u8],
@@ -141,7 +148,7 @@ impl Flows {
         let with = body.len() + CONFIRMATION_LEN;
         let lengthens = with > ACKNOWLEDGEMENT && body.len() <= ACKNOWLEDGEMENT;
         if !lengthens
-            && (with <= room || body.len() > room)
+            && datagrams(with, room) == datagrams(body.len(), room)
             && let Some(confirm) = self.confirms.pop_front()
         {
             out.push(CONFIRMATION);
@@ -172,7 +179,7 @@ impl Flows {
             difference::put(&announced.base, &base, &mut best);
             best.extend_from_slice(packet.payload);
         }
-        let announcing = plain.len() < room || best.len() > room;
+        let announcing = datagrams(plain.len() + 1, room) == datagrams(best.len(), room);
         if announcing
             && reference.is_none_or(|(_, fit)| fit == Fit::Wide)
             && let Some(slot) = self.announce(&base, counter)
