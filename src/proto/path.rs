@@ -283,10 +283,16 @@ impl Paths {
         })
     }
 
-    /// Whether the current path has been silent for a little while that we sent by it: what is sent may not arrive.
+    /// Whether the current path is silent though it should have answered what we sent by it: what is sent may not arrive. Of a
+    /// quick path that shows soon; any other may only be slow until it has been asked why, and one that is known to lose until
+    /// it has been asked often.
     #[must_use]
     pub fn is_silent(&self, now: Instant) -> bool {
-        self.watch.is_silent(now)
+        self.chosen().is_some_and(|path| match path {
+            path if path.is_fast() => self.watch.is_hushed(now),
+            path if path.is_lossy() => self.watch.probes >= watch::OFTEN_ASKED,
+            _ => self.watch.probes > 0,
+        })
     }
 
     fn chosen(&self) -> Option<&Candidate> {

@@ -137,6 +137,12 @@ impl Candidate {
         self.note(0);
     }
 
+    /// How long the way takes is not known any more.
+    pub(super) const fn forget_measures(&mut self) {
+        self.samples = 0;
+        self.least_us = u32::MAX;
+    }
+
     pub(super) fn probe_lost(&mut self) {
         // A dead path loses everything: that is known, and says nothing of what it is like when it works.
         if !self.dead {

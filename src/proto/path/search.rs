@@ -178,8 +178,9 @@ impl Paths {
         self.strangers.take(MAX_STRANGER_PROBES, STRANGER_INTERVAL, now)
     }
 
-    /// A path that was dead works again: its probes so far do not measure it.
-    pub(super) fn forgive_probes(&mut self, at: usize) {
+    /// A path that was dead works again: whether as well as before is not known, and its probes so far do not measure it.
+    pub(super) fn revived(&mut self, at: usize) {
+        self.candidates[at].forget_measures();
         let key = self.candidates[at].key();
         for probe in self.outstanding.iter_mut().filter(|probe| (probe.link, probe.to) == key) {
             probe.in_vain = true;
@@ -210,8 +211,8 @@ impl Paths {
         let Some(at) = self.find(link, from) else { return false };
         let path = &mut self.candidates[at];
         let took = now.saturating_duration_since(probe.sent);
-        let waited = probe.in_vain && path.rtt().is_some_and(|rtt| took > rtt);
-        path.probe_answered(took, !waited);
+        path.probe_answered(took, !probe.in_vain);
+        let is_measured = path.rtt().is_some();
         let moved = !std::mem::replace(&mut path.proven, true) && path.origin == Origin::Heard;
         path.dead = false;
         path.heard_at = Some(now);
@@ -222,6 +223,9 @@ impl Paths {
             self.follow(at, now);
         }
         self.consider(at, now);
+        if !is_measured {
+            self.ask(at, now);
+        }
         self.settle(now);
         true
     }

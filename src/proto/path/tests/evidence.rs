@@ -260,13 +260,14 @@ fn what_the_kernel_says_of_its_own_routes_is_believed_at_once() {
 }
 
 #[test]
-fn how_long_the_answer_of_a_path_that_was_dead_took_says_nothing_of_the_way() {
+fn a_path_that_was_dead_is_measured_anew_and_not_by_what_waited_for_it() {
     let mut end = End::on_wifi();
+    let rtt = |end: &End| end.paths.views().find(|view| view.link == WIFI).unwrap().rtt;
     end.send();
     end.pass(ms(1100));
     assert!(end.answer(WIFI, lan()));
-    let quick = end.paths.views().find(|view| view.link == WIFI).unwrap().rtt;
-    for _ in 0..5 {
+    assert_eq!(rtt(&end), Some(Duration::ZERO));
+    for took in [ms(1), ms(600)] {
         end.send();
         end.pass(s(6));
         assert_eq!(end.paths.tier(), Tier::Radio);
@@ -275,11 +276,11 @@ fn how_long_the_answer_of_a_path_that_was_dead_took_says_nothing_of_the_way() {
         // The first question to a host that is not there yet waits for its MAC address.
         end.now += ms(900);
         assert!(end.answer(WIFI, lan()));
+        assert_eq!((end.paths.tier(), rtt(&end)), (Tier::Direct, None));
+        end.now += took;
+        assert!(end.answer(WIFI, lan()), "asked again at once");
+        assert_eq!(rtt(&end), Some(took));
     }
-    assert_eq!(end.paths.views().find(|view| view.link == WIFI).unwrap().rtt, quick);
-    end.send();
-    end.pass(ms(1500));
-    assert_eq!(end.paths.tier(), Tier::Radio, "it is given up as soon as ever");
 }
 
 #[test]
