@@ -280,6 +280,36 @@ fn flows_that_never_get_their_turn_are_forgotten() {
 }
 
 #[test]
+fn every_peer_is_among_the_busy_or_the_idle_and_few_idle_ones_are_kept() {
+    use std::collections::BTreeSet;
+
+    use rand_core::{Rng as _, SeedableRng as _};
+    for seed in 0..20 {
+        let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(seed);
+        let mut bench = Bench::new();
+        for step in 0..2000 {
+            let peer = usize::try_from(rng.next_u32() % 500).unwrap();
+            match rng.next_u32() % 100 {
+                0 => drop(bench.queue.forget_peer(peer)),
+                1 => drop(bench.queue.take_astray(|at, _| at == peer)),
+                2 => bench.queue.expire(&mut bench.account, bench.now),
+                3 => drop(bench.queue.take_all()),
+                4..40 => drop(bench.pop()),
+                _ => bench.push(peer, udp(u16::try_from(rng.next_u32() % 4).unwrap(), 10)),
+            }
+            bench.now += SECOND / 4;
+            let shares = &bench.queue.shares;
+            let expected = [false, true].map(|busy| {
+                let of = shares.iter().filter(|(_, share)| (share.waiting > 0) == busy);
+                of.map(|(peer, share)| (share.tag, *peer)).collect::<BTreeSet<_>>()
+            });
+            assert_eq!(bench.queue.turns.sets(), expected.each_ref(), "seed {seed}, step {step}");
+            assert!(expected[0].len() <= turns::MAX_IDLE, "seed {seed}, step {step}");
+        }
+    }
+}
+
+#[test]
 fn a_segment_whose_lost_parts_the_link_brings_itself_needs_no_copy_before() {
     let mut bench = Bench::new();
     let repair = 4 * SECOND;

@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::{PeerIndex, Share};
 
 /// Idle peers whose tags and flows are remembered.
-const MAX_IDLE: usize = 64;
+pub(super) const MAX_IDLE: usize = 64;
 
 /// See the module's introduction.
 #[derive(Debug, Default)]
@@ -38,6 +38,12 @@ impl Turns {
     pub(super) fn take_idle(&mut self) -> Option<PeerIndex> {
         let (_, peer) = if self.idle.len() > MAX_IDLE { self.idle.pop_first() } else { None }?;
         Some(peer)
+    }
+
+    /// All shares, by whether something waits for them.
+    #[cfg(test)]
+    pub(super) fn sets(&self) -> [&BTreeSet<(Duration, PeerIndex)>; 2] {
+        [&self.idle, &self.busy]
     }
 
     fn set_of(&mut self, share: &Share) -> &mut BTreeSet<(Duration, PeerIndex)> {
