@@ -300,7 +300,7 @@ impl Instance {
                 Ok(Some((frame, offload))) => {
                     trace!(bytes = frame.len(), ?offload, "frame from the kernel");
                     bytes += frame.len();
-                    self.node.handle_device_offload(frame, offload, now);
+                    self.node.handle_device_row(frame, offload, now);
                 }
                 Ok(None) => break,
                 // One that is down only has no frames; this one is removed.
@@ -311,6 +311,7 @@ impl Instance {
                 break;
             }
         }
+        self.node.handle_device_end();
         Ok(())
     }
 

@@ -11,7 +11,8 @@
 //! `roster` changes the peers while all this runs; `ping` pings them, and `quality` is what is measured of them.
 //!
 //! Invariants: every packet comes out, waits in a bounded place, or is counted in a [`DropReason`]; a peer's timer in
-//! `timers` is that of its state, but for the one peer that is `unsettled`.
+//! `timers` is that of its state, but for the one peer that is
+//! `unsettled` until the next poll.
 
 mod controls;
 mod device;
@@ -239,7 +240,6 @@ impl Node {
 
     /// Does what is due.
     pub fn handle_timeout(&mut self, now: Instant) {
-        self.settle_sealed();
         while let Some(&(due, at, _)) = self.timers.first() {
             if due > now {
                 break;
@@ -357,8 +357,7 @@ impl Node {
     pub fn poll_timeout(&self, now: Instant) -> Option<(Instant, &'static str)> {
         let peer = self.timers.first().map(|(due, _, why)| (*due, *why));
         let links = self.links.values().filter_map(|state| state.deadline(now));
-        let unsettled = self.unsettled.map(|(_, since)| (since, "packets sealed"));
-        links.chain(peer).chain(self.ping_deadline()).chain(self.stamps.deadline()).chain(unsettled).min()
+        links.chain(peer).chain(self.ping_deadline()).chain(self.stamps.deadline()).min()
     }
 
     /// Returns the state of everything, for status displays.

@@ -15,6 +15,7 @@ use meshnet_proto::config::{Config, PeerConfig, PeerMode};
 use meshnet_proto::frame::{ether_type, ethernet, protocol};
 use meshnet_proto::key::PrivateKey;
 use meshnet_proto::link::{AddrKind, Airtime, LinkAddr, LinkCaps, LinkEvent, LinkId};
+use meshnet_proto::offload::Offload;
 
 const LINK: LinkId = LinkId(0);
 /// Packets of a turn.
@@ -136,8 +137,9 @@ fn pair(now: Instant) -> [Node; 2] {
 /// Gives a turn's packets to a node; returns the rows that it makes of them.
 fn send(node: &mut Node, frame: &[u8], now: Instant) -> Vec<(Vec<u8>, usize)> {
     for _ in 0..TURN {
-        node.handle_device(black_box(frame), now);
+        node.handle_device_row(black_box(frame), Offload::default(), now);
     }
+    node.handle_device_end();
     let _stored = node.poll_store();
     let mut rows = Vec::with_capacity(1);
     while let Some(row) = node.poll_transmit(now) {

@@ -26,6 +26,13 @@ impl Node {
 
     /// Takes an Ethernet frame from the interface, and what the kernel left to do for it.
     pub fn handle_device_offload(&mut self, frame: &[u8], offload: Offload, now: Instant) {
+        self.handle_device_row(frame, offload, now);
+        self.handle_device_end();
+    }
+
+    /// [`Self::handle_device_offload`] of one frame of several that come in a row: after the last, and before anything else is
+    /// done with the node, call [`Self::handle_device_end`]. What packets to one peer change is carried out once for all then.
+    pub fn handle_device_row(&mut self, frame: &[u8], offload: Offload, now: Instant) {
         let handled = match Frame::parse(frame) {
             Ok(Frame { inner: Inner::Arp(arp), .. }) => self.device_arp(&arp, frame, now),
             Ok(Frame { inner: Inner::Ip(packet), destination, source }) => {
@@ -37,6 +44,11 @@ impl Node {
         if let Err(reason) = handled {
             self.account.count_nobodys(reason);
         }
+    }
+
+    /// A row of frames is over.
+    pub fn handle_device_end(&mut self) {
+        self.settle_sealed();
     }
 
     /// The kernel asks for a MAC address: it is told one for every address, so that it learns by ICMP, at once, what goes

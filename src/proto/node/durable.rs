@@ -102,7 +102,6 @@ impl Node {
     /// Returns what must be on disk before the next [`Self::poll_transmit`] may be called: the whole text of the state
     /// file, which replaces the old one.
     pub fn poll_store(&mut self) -> Option<Vec<u8>> {
-        self.settle_sealed();
         for at in std::mem::take(&mut self.unsaved) {
             let Peer { public_key, keying, .. } = &mut self.peers[at];
             let Keying::Symmetric(symmetric) = keying else { continue };

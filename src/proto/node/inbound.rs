@@ -18,7 +18,6 @@ use crate::v1::wire::{Data, Datagram, Init, Response};
 impl Node {
     /// Takes a datagram from a link.
     pub fn handle_datagram(&mut self, link: LinkId, from: LinkAddr, bytes: &[u8], now: Instant) {
-        self.settle_sealed();
         if self.removed_links.contains(&link) {
             return self.account.count_nobodys(DropReason::LinkDown);
         }

@@ -245,7 +245,6 @@ impl Node {
 
     /// Returns the next datagram for a link that has room.
     pub fn poll_transmit(&mut self, now: Instant) -> Option<Transmit> {
-        self.settle_sealed();
         if let Some(row) = self.outbox.poll() {
             return Some(row);
         }

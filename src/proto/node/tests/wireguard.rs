@@ -1,5 +1,6 @@
 //! One WireGuard session on a radio and on a free link, and between the two.
 
+mod rows;
 mod stamps;
 
 use std::net::SocketAddr;
