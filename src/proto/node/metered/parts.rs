@@ -119,8 +119,8 @@ impl Node {
         now: Instant,
     ) {
         let Keying::Wireguard(wireguard) = &mut self.peers[at].keying else { return };
-        let answers = wireguard.sessions.list.iter_mut().map(|session| session.answer(missing, now));
-        let Some((parts, segment)) = answers.filter(|(parts, _)| !parts.is_empty()).next() else { return };
+        let mut answers = wireguard.sessions.list.iter_mut().map(|session| session.answer(missing, now));
+        let Some((parts, segment)) = answers.find(|(parts, _)| !parts.is_empty()) else { return };
         // Asked by whichever way, parts fit a metered link alone.
         let Some(path) = self.metered_way(at, path) else { return };
         let Some(state) = self.links.get_mut(&path.0) else { return };
