@@ -58,6 +58,7 @@ const REASONS: &[&str] = &[
     "persistent keepalive",
     "renewal",
     "fragments",
+    "state",
     "radio wakes",
     "radio configuration",
     "radio queue",
