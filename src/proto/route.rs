@@ -9,13 +9,16 @@ use std::net::IpAddr;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use prefix_trie::PrefixMap;
 
+/// An address, and what was found for it.
+type Answer<T> = (IpAddr, Option<(IpNet, T)>);
+
 /// Maps prefixes to values, each prefix to one.
 #[derive(Debug, Clone, Default)]
 pub struct Routes<T: Copy> {
     v4: PrefixMap<Ipv4Net, T>,
     v6: PrefixMap<Ipv6Net, T>,
     /// The last answer: packets come in rows, and those of a row have the same addresses.
-    last: Cell<Option<(IpAddr, Option<(IpNet, T)>)>>,
+    last: Cell<Option<Answer<T>>>,
 }
 
 impl<T: Copy> Routes<T> {

@@ -8,7 +8,7 @@
 //!
 //! It does not know, and need not, of which connection the incomplete packet is. Only what authenticated comes in.
 //!
-//! Invariants: at most [`MAX_HELD`] packets and [`MAX_BYTES`] wait, of at most [`MAX_FLOWS`] connections; what has no room goes
+//! Invariants: at most `MAX_HELD` packets and `MAX_BYTES` wait, of at most `MAX_FLOWS` connections; what has no room goes
 //! on at once. Segments of one connection leave in the order of their sequence numbers, as far as they waited.
 
 use std::collections::VecDeque;
