@@ -353,3 +353,37 @@ fn a_network_without_a_working_link_says_so_while_it_lasts() -> Result<()> {
         })
     })
 }
+
+#[test]
+fn a_change_of_one_peers_way_touches_its_routes_alone() -> Result<()> {
+    story(|_| {
+        let namespace = Namespace::new()?;
+        namespace.run(|| {
+            let _tap = tap::open("mesh7")?;
+            let (interface, _events) = netlink::start("mesh7", false)?;
+            let [near, far]: [ipnet::IpNet; 2] = ["10.77.0.2/32".parse()?, "10.78.0.0/16".parse()?];
+            let addresses = vec!["10.77.0.1/24".parse()?];
+            let ways = Ways::Mixed([(near, 600)].into());
+            interface.configure(Settings::new([2; 6], 1420, addresses, [near, far], ways))?;
+            let routes = || -> Result<String> {
+                let shown =
+                    Program::new("ip").args(["route", "show", "dev", "mesh7", "proto", "static"]).output()?;
+                Ok(String::from_utf8(shown.stdout)?)
+            };
+            let before = routes()?;
+            ensure!(before.contains("10.77.0.2 ") && before.contains("mtu 600"), "{before}");
+            let tune = |changes: [(ipnet::IpNet, Option<u16>); 2]| -> Result<()> {
+                interface.tune(changes.into()).context("the helper is busy")?.blocking_recv()?
+            };
+            tune([(near, None), (far, Some(700))])?;
+            let tuned = routes()?;
+            ensure!(!tuned.contains("10.77.0.2") && !tuned.contains("mtu 600"), "{tuned}");
+            ensure!(tuned.contains("10.78.0.0/16") && tuned.contains("mtu 700"), "{tuned}");
+            // What is gone already is no reason to fail.
+            tune([(near, None), (far, None)])?;
+            let after = routes()?;
+            ensure!(after.lines().count() == 1 && !after.contains("mtu"), "{after}");
+            Ok(())
+        })
+    })
+}
