@@ -101,6 +101,8 @@ pub struct Instance {
     started: Instant,
     tap: tap::Tap,
     tap_is_up: bool,
+    /// Whether this machine has one processor or two.
+    few_processors: bool,
     links: Links,
     /// What a udp link did not take: nothing more is sent or read from the TAP until it does.
     blocked: Option<Transmit>,
@@ -216,6 +218,7 @@ impl Instance {
             started,
             tap,
             tap_is_up: true,
+            few_processors: std::thread::available_parallelism().is_ok_and(|count| count.get() <= 2),
             links,
             blocked: None,
             served: LinkId(0),

@@ -32,7 +32,7 @@ pub mod v1;
 pub mod wg;
 
 pub use neighbour::mac_of;
-pub use node::{DeviceFrame, Node, PingError, RekeyError};
+pub use node::{DeviceFrame, Node, PingError, RekeyError, Stored};
 
 #[cfg(test)]
 pub(crate) mod testing {

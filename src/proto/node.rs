@@ -51,6 +51,7 @@ use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng as _, SeedableRng as _};
 
 use self::durable::Retired;
+pub use self::durable::Stored;
 use self::links::LinkState;
 use self::outbox::Outbox;
 use self::peer::Keying;
@@ -152,6 +153,8 @@ pub struct Node {
     unsaved: BTreeSet<PeerIndex>,
     stamps: StampStore,
     store_due: bool,
+    /// The state file would better say something new, which is worth no wait.
+    store_wanted: bool,
     closing: bool,
 }
 
@@ -215,6 +218,7 @@ impl Node {
             unsaved: BTreeSet::new(),
             stamps: StampStore::default(),
             store_due: false,
+            store_wanted: false,
             closing: false,
         };
         for peer in &config.peers {

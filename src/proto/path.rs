@@ -143,7 +143,8 @@ impl Paths {
 
     /// The peer showed itself to be meshnet, or its keys were changed and nothing is known.
     pub fn set_kin(&mut self, kin: bool, now: Instant) {
-        let news = kin && !std::mem::replace(&mut self.kin, kin);
+        let before = std::mem::replace(&mut self.kin, kin);
+        let news = kin && !before;
         // A stock peer is followed to where it speaks from; of a kin peer that place has to show that it is the peer's.
         if let Some(at) = self.current.filter(|at| news && !self.candidates[*at].is_usable()) {
             self.switch(self.best(None), Why::Untried, now);

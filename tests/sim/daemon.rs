@@ -105,7 +105,7 @@ impl Daemon {
     /// Returns what must be durable before anything leaves.
     pub fn poll_store(&mut self) -> Option<Vec<u8>> {
         match self {
-            Self::Ours { node, .. } => node.poll_store(),
+            Self::Ours { node, .. } => node.poll_store().map(|stored| stored.text),
             Self::Tool(_) => None,
         }
     }

@@ -146,7 +146,7 @@ pub fn state(bytes: &[u8]) {
     let mut node = node(now);
     let _ignored = node.restore(bytes);
     node.close();
-    let stored = node.poll_store().expect("a node that closes has something to store");
+    let stored = node.poll_store().expect("a node that closes has something to store").text;
     let mut again = self::node(now);
     assert_eq!(again.restore(&stored), 0, "{}", String::from_utf8_lossy(&stored));
 }

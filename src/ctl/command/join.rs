@@ -272,7 +272,10 @@ impl Join {
         if !invitation.wireguard {
             return self.setup.links(Need::Radio, context).await;
         }
-        let mut links = self.setup.links(Need::Nothing, context).await?;
+        // Who names no place by UDP is reached by radio alone.
+        let by_radio_alone = invitation.udp.is_empty() && !invitation.radios.is_empty();
+        let need = if by_radio_alone { Need::Radio } else { Need::Nothing };
+        let mut links = self.setup.links(need, context).await?;
         if links.listen_port.is_none() {
             links.listen_port = Some(setup::free_port(&self.setup.config_dir)?);
         }

@@ -283,21 +283,22 @@ impl Instance {
             running.heard = Some(now);
         }
         trace!(link = id.0, rows, "datagrams");
+        let mut is_burst = false;
         for row in udp.rows() {
             self.node.handle_datagrams(id, row.from, row.bytes, row.segment, now);
             while let Some(frame) = self.node.poll_device() {
-                let is_burst = matches!(frame.offload.segments, Some(row) if row.kind == SegmentKind::Udp);
+                is_burst |= matches!(frame.offload.segments, Some(row) if row.kind == SegmentKind::Udp);
                 if let Err(error) = self.tap.write(frame.bytes, frame.offload)
                     && self.tap_is_up
                 {
                     debug!(%error, "the kernel did not take a frame");
                 }
-                // A socket holds some 250 small datagrams. Where processors are few, whoever is to read them would not run before
-                // we sleep, and what comes faster than it goes would be lost there.
-                if is_burst {
-                    std::thread::yield_now();
-                }
             }
+        }
+        // A socket holds some 250 small datagrams. Where processors are few, whoever is to read them would not run before we
+        // sleep, and what comes faster than it goes would be lost there.
+        if is_burst && self.few_processors {
+            std::thread::yield_now();
         }
         self.note_evidence(id, now);
         // The kernel answers what it was given while it takes it: acknowledgements, echoes.

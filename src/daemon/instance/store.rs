@@ -1,12 +1,12 @@
-//! The state file: what must survive a restart. While it cannot be written nothing may leave, for the core might repeat a
-//! counter in its next life.
+//! The state file: what must survive a restart. While what holds counters cannot be written nothing may leave, for the core might
+//! repeat one in its next life. All else is worth no wait: a full disk must not part a host from its network.
 
 use std::fs::File;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use meshnet_proto::Node;
+use meshnet_proto::{Node, Stored};
 use tracing::{debug, error, info, warn};
 
 use crate::{catalog, files};
@@ -18,8 +18,10 @@ const RETRY: Duration = Duration::from_secs(10);
 pub(super) struct Store {
     path: PathBuf,
     _reserved: File,
-    unsaved: Option<(Vec<u8>, Instant)>,
+    unsaved: Option<(Stored, Instant)>,
     failed: bool,
+    /// Whether it was told that nothing is sent for it.
+    told_must: bool,
 }
 
 impl Store {
@@ -34,21 +36,22 @@ impl Store {
                 warn!(file = %path.display(), ignored, "lines of the state make no sense");
             }
         }
-        Ok(Self { path, _reserved: reserved, unsaved: None, failed: false })
+        Ok(Self { path, _reserved: reserved, unsaved: None, failed: false, told_must: false })
     }
 
-    /// Writes what the core wants durable; returns whether everything is.
+    /// Writes what the core wants durable; returns whether everything is that must be.
     pub(super) fn save(&mut self, node: &mut Node, now: Instant) -> bool {
         match (node.poll_store(), self.unsaved.take()) {
             (None, None) => true,
-            (Some(text), None) => self.write(text, now),
+            (Some(stored), None) => self.write(stored, now),
             (newer, Some((older, retry_at))) => {
-                let text = newer.unwrap_or(older);
+                let must = older.must || newer.as_ref().is_some_and(|newer| newer.must);
+                let stored = Stored { must, ..newer.unwrap_or(older) };
                 if now >= retry_at {
-                    return self.write(text, now);
+                    return self.write(stored, now);
                 }
-                self.unsaved = Some((text, retry_at));
-                false
+                self.unsaved = Some((stored, retry_at));
+                !must
             }
         }
     }
@@ -58,14 +61,15 @@ impl Store {
         self.unsaved.as_ref().map(|(_, retry_at)| *retry_at)
     }
 
-    /// Tells whether the state cannot be written.
-    pub(super) const fn is_failing(&self) -> bool {
-        self.failed
+    /// Tells whether nothing is sent because the state cannot be written.
+    pub(super) fn is_failing(&self) -> bool {
+        self.unsaved.as_ref().is_some_and(|(stored, _)| stored.must)
     }
 
-    fn write(&mut self, text: Vec<u8>, now: Instant) -> bool {
-        match files::replace(&self.path, &text, true) {
+    fn write(&mut self, stored: Stored, now: Instant) -> bool {
+        match files::replace(&self.path, &stored.text, true) {
             Ok(()) => {
+                self.told_must = false;
                 if std::mem::take(&mut self.failed) {
                     info!(file = %self.path.display(), "the state is saved again");
                 }
@@ -73,18 +77,28 @@ impl Store {
             }
             Err(error) => {
                 // Once for each time that it goes wrong, however often it is tried.
-                if std::mem::replace(&mut self.failed, true) {
+                let failed = std::mem::replace(&mut self.failed, true);
+                let told = failed && (self.told_must || !stored.must);
+                self.told_must |= stored.must;
+                if told {
                     debug!(file = %self.path.display(), %error, "still cannot save the state");
-                } else {
+                } else if stored.must {
                     error!(
                         message_id = catalog::STATE_NOT_SAVED,
                         file = %self.path.display(),
                         %error,
                         "cannot save the state: nothing is sent until it is"
                     );
+                } else {
+                    warn!(
+                        file = %self.path.display(),
+                        %error,
+                        "cannot save the state: after a crash recorded handshakes would be answered again"
+                    );
                 }
-                self.unsaved = Some((text, now + RETRY));
-                false
+                let must = stored.must;
+                self.unsaved = Some((stored, now + RETRY));
+                !must
             }
         }
     }
@@ -151,6 +165,25 @@ mod tests {
         assert!(!path.exists());
         assert!(store.save(&mut node, now + RETRY));
         assert_eq!(store.retry_at(), None);
+        assert!(fs::read_to_string(&path).unwrap().contains("symmetric"));
+    }
+
+    #[test]
+    fn what_is_worth_no_wait_holds_up_nothing_and_is_written_when_it_can_be() {
+        let now = Instant::now();
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("mesh0.state");
+        let obstacle = dir.path().join("mesh0.state.new");
+        fs::create_dir(&obstacle).unwrap();
+        let mut node = node(now);
+        let mut store = Store::open(path.clone(), &mut node).unwrap();
+        let wish = Stored { text: b"a wish".to_vec(), must: false };
+        assert!(store.write(wish.clone(), now) && !store.is_failing());
+        assert_eq!(store.retry_at(), Some(now + RETRY));
+        // What must be written makes all of it so.
+        assert!(!store.save(&mut node, now + RETRY / 2) && store.is_failing());
+        fs::remove_dir(obstacle).unwrap();
+        assert!(store.save(&mut node, now + RETRY) && !store.is_failing());
         assert!(fs::read_to_string(&path).unwrap().contains("symmetric"));
     }
 

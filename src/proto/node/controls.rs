@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
 use super::Node;
+use super::device::is_default;
 use super::peer::Keying;
 use super::stock::Path;
 use crate::control::{Addresses, Control, ControlError};
@@ -133,7 +134,7 @@ impl Node {
     /// enough to say so; whoever has one sees to it that the links' own packets take another.
     pub(super) fn leads_inside(&self, address: IpAddr) -> bool {
         self.addresses.iter().any(|ours| ours.contains(&address))
-            || self.routes.find(address).is_some_and(|(prefix, _)| prefix.prefix_len() > 0)
+            || self.routes.find(address).is_some_and(|(prefix, _)| !is_default(&prefix))
     }
 
     pub(super) fn send_probe(&mut self, at: PeerIndex, path: Path, token: u32, now: Instant) {

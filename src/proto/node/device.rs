@@ -93,7 +93,7 @@ impl Node {
         if many && !is_for_many(&prefix) {
             return Err(DropReason::Noise);
         }
-        if prefix.prefix_len() == 0 && self.would_carry_itself(at, packet, now) {
+        if is_default(&prefix) && self.would_carry_itself(at, packet, now) {
             return Err(DropReason::Loop);
         }
         let frame = &frame[..ETHERNET_HEADER + packet.bytes.len()];
@@ -115,8 +115,11 @@ impl Node {
         let to = LinkAddr::udp(SocketAddr::new(packet.destination, port));
         let Keying::Wireguard(wireguard) = &mut self.peers[at].keying else { return false };
         let Some(link) = wireguard.paths.link_to(to) else { return false };
-        wireguard.paths.refused(link, to, now);
-        self.settle(at, now);
+        // Without a session a doubt would be a change of path.
+        if wireguard.tunnel.can_seal(now) {
+            wireguard.paths.refused(link, to, now);
+            self.settle(at, now);
+        }
         true
     }
 
@@ -195,6 +198,12 @@ impl Node {
             self.answer_unreachable(&packet, to, now);
         }
     }
+}
+
+/// Whether a prefix is the way for whatever has no other: all addresses, or one half of them, as those write it who want it to
+/// go before the route that there is.
+pub(super) fn is_default(prefix: &IpNet) -> bool {
+    prefix.prefix_len() <= 1
 }
 
 /// Multicast and broadcast prefixes are meant for many hosts; a default route is not.

@@ -8,6 +8,8 @@
 //! Invariant: at most [`MAX_RETIRED`] keys are remembered; the oldest is forgotten first, and then what was recorded of it
 //! can be delivered again, once, if that peer ever comes back with that key.
 
+use std::time::Instant;
+
 use super::Node;
 use super::peer::{Keying, Peer};
 use super::store::{self, Line};
@@ -24,6 +26,16 @@ pub(super) struct Retired {
     /// Which key; not known if an older state file says nothing.
     name: Option<KeyName>,
     seen: Vec<(u64, u64)>,
+}
+
+/// What the state file is to say.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stored {
+    /// The whole text, which replaces the old one.
+    pub text: Vec<u8>,
+    /// Whether nothing may leave before it is on disk: a counter would be used twice in the next life. Else a failure to write
+    /// costs what the text would have remembered, and no more.
+    pub must: bool,
 }
 
 impl Node {
@@ -88,20 +100,22 @@ impl Node {
     }
 
     /// A peer's keys go out of use.
-    pub(super) fn retire(&mut self, peer: PublicKey, keying: &Keying) {
+    pub(super) fn retire(&mut self, peer: PublicKey, keying: &Keying, now: Instant) {
         match keying {
             Keying::Symmetric(keying) => {
                 self.remember(Retired { peer, name: Some(keying.name()), seen: keying.seen() });
             }
-            Keying::Wireguard(wireguard) => self.retire_stamps(peer, wireguard.tunnel.stamps()),
+            Keying::Wireguard(wireguard) => {
+                self.store_wanted = true;
+                return self.retire_stamps(peer, wireguard.tunnel.stamps(), now);
+            }
             Keying::Pki(_) => {}
         }
         self.store_due = true;
     }
 
-    /// Returns what must be on disk before the next [`Self::poll_transmit`] may be called: the whole text of the state
-    /// file, which replaces the old one.
-    pub fn poll_store(&mut self) -> Option<Vec<u8>> {
+    /// Returns what is to be on disk before the next [`Self::poll_transmit`] is called, if anything changed.
+    pub fn poll_store(&mut self) -> Option<Stored> {
         for at in std::mem::take(&mut self.unsaved) {
             let Peer { public_key, keying, .. } = &mut self.peers[at];
             let Keying::Symmetric(symmetric) = keying else { continue };
@@ -112,7 +126,9 @@ impl Node {
             }
             self.store_due |= symmetric.outgrew_store();
         }
-        std::mem::take(&mut self.store_due).then(|| store::emit(&self.lines()))
+        let must = std::mem::take(&mut self.store_due);
+        let wanted = std::mem::take(&mut self.store_wanted);
+        (must || wanted).then(|| Stored { text: store::emit(&self.lines()), must })
     }
 
     fn lines(&mut self) -> Vec<Line> {

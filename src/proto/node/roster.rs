@@ -53,7 +53,7 @@ impl Node {
     /// Removes a peer: its keys are wiped, what waits for it is dropped and counted. Returns whether there was one.
     ///
     /// Its session, if it had one, ends with [`Event::PeerDown`], its outstanding pings with [`Event::PingLost`].
-    pub fn remove_peer(&mut self, key: &PublicKey, _now: Instant) -> bool {
+    pub fn remove_peer(&mut self, key: &PublicKey, now: Instant) -> bool {
         let Some(at) = self.peers.find(key) else { return false };
         self.settle_sealed();
         self.lose_pings(at);
@@ -68,7 +68,7 @@ impl Node {
         self.unsaved.remove(&at);
         self.count_removed(at, queued + peer.waiting_len());
         self.account.forget(at);
-        self.retire(*key, &peer.keying);
+        self.retire(*key, &peer.keying, now);
         if peer.up {
             self.push_event(Event::PeerDown { peer: *key });
         }
@@ -190,7 +190,7 @@ impl Node {
         let (key, mut old) = (peer.public_key, std::mem::replace(&mut peer.keying, keying));
         let was_up = std::mem::take(&mut peer.up);
         self.close_wireguard(at, &mut old);
-        self.retire(key, &old);
+        self.retire(key, &old, now);
         let sealed = self.links.values_mut().map(|state| state.forget_ready(|ready| ready.peer == at)).sum();
         self.count_removed(at, sealed);
         for address in self.peers[at].endpoints.clone() {

@@ -11,7 +11,8 @@
 //! named too great would keep the peer out: the first few at once, then as often as [`WRITES`] allows, all that came meanwhile
 //! together. What an orderly end writes is exact.
 //!
-//! Invariants: no initiation leaves before the file names a greater timestamp. If the host crashes, the initiations that
+//! Invariants: no initiation leaves before the file was to name a greater timestamp; a disk that cannot be written holds up
+//! nothing, for no counter is at stake. If the host crashes, the initiations that
 //! can be answered once more are those that were answered in the last few minutes, when there were many.
 
 use std::collections::VecDeque;
@@ -86,10 +87,10 @@ impl Node {
         let (stamps, kept) = (wireguard.tunnel.stamps(), wireguard.kept);
         if stamps.sent > kept.sent {
             self.reserve_stamps(now);
-            self.store_due = true;
-        } else if stamps.received > kept.received && !self.store_due && self.stamps.due.is_none() {
+            self.store_wanted = true;
+        } else if stamps.received > kept.received && !self.store_wanted && self.stamps.due.is_none() {
             if self.stamps.writes.take(now) {
-                self.store_due = true;
+                self.store_wanted = true;
             } else {
                 self.stamps.due = Some(self.stamps.writes.next(now));
             }
@@ -112,7 +113,7 @@ impl Node {
     pub(super) fn stamps_timeout(&mut self, now: Instant) {
         if self.stamps.due.is_some_and(|due| due <= now) {
             self.stamps.due = None;
-            self.store_due |= self.stamps.writes.take(now);
+            self.store_wanted |= self.stamps.writes.take(now);
         }
     }
 
@@ -125,8 +126,12 @@ impl Node {
         }
     }
 
-    /// A WIREGUARD peer is there no more, or is of another mode, or has other keys, which know already.
-    pub(super) fn retire_stamps(&mut self, peer: PublicKey, stamps: Stamps) {
+    /// A WIREGUARD peer is there no more, or is of another mode, or has other keys, which know already. A timestamp of the
+    /// peer's that is far ahead of our clock is forgotten: its clock was wrong once, and whoever takes the peer out and puts it
+    /// in again wants it to be heard.
+    pub(super) fn retire_stamps(&mut self, peer: PublicKey, mut stamps: Stamps, now: Instant) {
+        let latest = Tai64n::from_unix(self.clock.unix_time(now) + LEASE);
+        stamps.received = stamps.received.filter(|received| *received <= latest);
         let now = self.peers.find(&peer).map(|at| &self.peers[at].keying);
         if !matches!(now, Some(Keying::Wireguard(_))) {
             self.stamps.remember(peer, stamps);

@@ -154,7 +154,7 @@ impl World {
         let node = &mut self.nodes[at];
         node.handle_link(LINK, LinkEvent::Room(8), self.now);
         if let Some(stored) = node.poll_store() {
-            self.stored[at] = Some(stored);
+            self.stored[at] = Some(stored.text);
         }
         while let Some(frame) = node.poll_device() {
             self.delivered[at].push(frame.bytes.to_vec());

@@ -81,7 +81,12 @@ fn error_hint(spec: &UdpSpec) -> Option<String> {
 
 fn bind(spec: &UdpSpec, ip: IpAddr) -> io::Result<(UdpSocket, Scout)> {
     let socket = unbound(spec, ip)?;
-    let scout = Scout::new(unbound(spec, ip)?);
+    let scout = unbound(spec, ip)?;
+    if !ip.is_unspecified() {
+        // Rules may go by the source.
+        scout.bind(&SocketAddr::new(ip, 0).into())?;
+    }
+    let scout = Scout::new(scout);
     // Beyond the system's limit it takes CAP_NET_ADMIN; without, the limit is what there is.
     if setsockopt(&socket, sockopt::RcvBufForce, &KERNEL_BUFFER).is_err() {
         socket.set_recv_buffer_size(KERNEL_BUFFER)?;

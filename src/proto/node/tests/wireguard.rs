@@ -147,7 +147,7 @@ impl Duo {
         for at in 0..2 {
             self.nodes[at].handle_link(RADIO, LinkEvent::Room(8), self.now);
             if let Some(stored) = self.nodes[at].poll_store() {
-                self.stored[at] = (Some(stored), self.stored[at].1 + 1);
+                self.stored[at] = (Some(stored.text), self.stored[at].1 + 1);
             }
             self.collect(at);
             while let Some(transmit) = self.nodes[at].poll_transmit(self.now) {

@@ -138,6 +138,36 @@ fn a_peer_that_is_removed_and_added_again_is_remembered() {
 }
 
 #[test]
+fn a_handshake_waits_for_no_disk() {
+    let mut duo = Duo::new(Links::Udp);
+    duo.nodes[0].handle_device(&packet(0, 1, 20), duo.now);
+    let stored = duo.nodes[0].poll_store().expect("what is reserved is to be written");
+    assert!(!stored.must);
+    assert!(duo.nodes[0].poll_transmit(duo.now).is_some());
+}
+
+#[test]
+fn a_peer_whose_clock_was_wrong_once_is_heard_when_it_was_taken_out_and_put_in_again() {
+    let mut duo = Duo::new(Links::Udp);
+    let right = START;
+    duo.nodes[0].set_unix_time(right + Duration::from_secs(70 * 365 * 24 * 3600), duo.now);
+    duo.send(0, 1);
+    duo.seconds(1);
+    duo.configs[0].peers.truncate(1);
+    duo.stored[0] = (None, 0);
+    duo.restart(0, right);
+    duo.send(0, 2);
+    duo.seconds(10);
+    assert_eq!(duo.numbers(1), [1], "as a replay");
+    let peer = duo.configs[1].peers[0].clone();
+    assert!(duo.nodes[1].remove_peer(&peer.public_key, duo.now));
+    duo.nodes[1].add_peer(&peer, duo.now).unwrap();
+    duo.send(0, 3);
+    duo.seconds(10);
+    assert_eq!(duo.numbers(1).last(), Some(&3));
+}
+
+#[test]
 fn the_wall_clock_is_followed() {
     let (mut duo, _) = recorded(Links::Udp);
     let later = START + Duration::from_secs(100 * 24 * 3600);
