@@ -168,14 +168,6 @@ impl Stock {
     }
 }
 
-/// Runs `wg set wg0` with further words.
-///
-/// # Errors
-/// If it refuses them.
-pub fn set(namespace: &Namespace, words: &[&str]) -> Result<()> {
-    run_for(namespace, "wg", &[&["set", INTERFACE], words].concat()).map(drop)
-}
-
 /// Returns what a peer in `namespace` says of its peers.
 ///
 /// # Errors

@@ -94,12 +94,15 @@ fn roam(who: [Who; 2]) -> Result<()> {
         east.reach(west, ROAMED)?;
         follows(west, east, east.at()?)?;
 
-        // A port is part of an address; only stock peers change theirs while they run.
-        if let Who::Stock(_) = who[1] {
-            wg::set(&east.namespace, &["listen-port", "51999"])?;
-            east.reach(west, ROAMED)?;
-            follows(west, east, format!("{}:51999", east.outside).parse()?)?;
-        }
+        // A port is part of an address: a NAT before east takes another one for it. (Of the stock peers one does not always
+        // survive that its own is changed while it runs.)
+        let port = east.at()?.port();
+        let nat = format!(
+            "table ip nat {{ chain out {{ type nat hook postrouting priority srcnat; udp sport {port} snat to :51999; }}; }}"
+        );
+        cable::run_for(&east.namespace, "nft", &[&nat])?;
+        east.reach(west, ROAMED)?;
+        follows(west, east, format!("{}:51999", east.outside).parse()?)?;
         Ok(())
     })
 }
