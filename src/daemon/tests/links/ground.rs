@@ -167,3 +167,10 @@ pub(super) fn by_cable(dir: &Path) -> Result<([Host; 2], Cable, Radiosim)> {
     west.reach(&east)?;
     Ok(([west, east], cable, sim))
 }
+
+/// Has a stopped daemon know its peer at another address, and its one link with further lines.
+pub(super) fn configure(host: &mut Host, at: &str, lines: &str) {
+    let config = host.daemon.config_mut();
+    config.more = vec![format!("[Link]\nType = udp\nName = bound\nListenPort = 51820\n{lines}")];
+    config.peers[0].endpoints = vec![format!("{at}:51820")];
+}
