@@ -3,3 +3,4 @@
 mod devices;
 mod ground;
 mod reload;
+mod routing;
