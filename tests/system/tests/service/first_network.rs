@@ -49,7 +49,7 @@ fn tell(dir: &Path, typed: &mut Transcript) -> Result<()> {
         for name in names {
             let file = package(name)?;
             let name = file.file_name().context("a package is a file")?.to_string_lossy();
-            machine.push(&file, &format!("/root/{name}"))?;
+            machine.push(&file, &format!("/tmp/{name}"))?;
         }
     }
 
@@ -135,7 +135,7 @@ impl Transcript {
 
     fn prompt(&mut self, machine: &Machine, line: &str) -> Result<String> {
         self.0.push_str(&format!("{}# {line}\n", machine.name()));
-        let shell = format!("cd /root; export DEBIAN_FRONTEND=noninteractive COLUMNS=100; exec 2>&1; {line}");
+        let shell = format!("cd /tmp; export DEBIAN_FRONTEND=noninteractive COLUMNS=100; exec 2>&1; {line}");
         let shell = shell.replace("apt install", "apt-get install --yes");
         let printed = machine.command(&["sh", "-c", &shell]).limit(Duration::from_secs(180)).succeed();
         printed.inspect_err(|error| self.0.push_str(&format!("{error:#}")))
