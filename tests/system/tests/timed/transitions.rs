@@ -13,7 +13,7 @@ use meshnet_system::lab::Lab;
 use meshnet_system::paced::Paced;
 use meshnet_system::ping::Ping;
 use meshnet_system::radiosim::AirSpec;
-use meshnet_system::timed_story;
+use meshnet_system::story;
 use meshnet_system::wait::{let_pass, wait_for};
 
 /// The Wi-Fi's name at both hosts.
@@ -58,7 +58,7 @@ enum Death {
 
 #[test]
 fn a_transfer_runs_through_ten_transitions_that_the_kernel_sees() -> Result<()> {
-    timed_story(|dir| {
+    story(|dir| {
         let mut lab = Lab::by_radio_yet(AirSpec::default(), dir)?;
         let wifi =
             Cable::join(WIFI, [(&lab.west.namespace, ADDRESSES[0]), (&lab.east.namespace, ADDRESSES[1])])?;
@@ -68,7 +68,7 @@ fn a_transfer_runs_through_ten_transitions_that_the_kernel_sees() -> Result<()> 
 
 #[test]
 fn a_transfer_runs_through_ten_transitions_that_nobody_tells_of() -> Result<()> {
-    timed_story(|dir| {
+    story(|dir| {
         let mut lab = Lab::by_radio_yet(AirSpec::default(), dir)?;
         let wifi =
             Cable::join(WIFI, [(&lab.west.namespace, ADDRESSES[0]), (&lab.east.namespace, ADDRESSES[1])])?;
@@ -81,7 +81,7 @@ fn a_transfer_runs_through_ten_transitions_that_nobody_tells_of() -> Result<()> 
 /// within [`ROUGH_RETURN`]. Of the transfer it is demanded that it arrives whole.
 #[test]
 fn a_transfer_runs_through_ten_transitions_of_a_wifi_that_loses_and_delays() -> Result<()> {
-    timed_story(|dir| {
+    story(|dir| {
         let mut lab = Lab::by_radio_yet(AirSpec::default(), dir)?;
         let ends = [(&lab.west.namespace, ADDRESSES[0]), (&lab.east.namespace, ADDRESSES[1])];
         let wifi = Cable::rough(WIFI, ends, ROUGHNESS, dir)?;
