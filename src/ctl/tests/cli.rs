@@ -110,10 +110,6 @@ fn a_pipe_is_not_coloured_unless_that_is_wanted() {
     assert!(!init("a", &[]).contains('\x1b'));
     assert!(init("b", &["--color=always"]).contains('\x1b'));
     assert!(!init("c", &["--color=never"]).contains('\x1b'));
-    let place = at("d");
-    let words = ["init", "--radio", "tcp://radio", "--config-dir", &place, "--color=auto"];
-    let output = meshctl(&words).env("NO_COLOR", "1").output().unwrap();
-    assert!(!transcript(output).1.contains('\x1b'));
 }
 
 #[test]
