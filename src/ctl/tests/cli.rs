@@ -299,14 +299,19 @@ fn an_answer_to_somebody_else_is_refused_and_nothing_is_written() {
 
 #[test]
 fn a_shell_that_asks_gets_verbs_and_no_error_without_a_bus() {
-    let mut command = meshctl(&["--", "meshctl", "pee"]);
-    let output = command.env("COMPLETE", "bash").env("_CLAP_COMPLETE_INDEX", "1").output().unwrap();
-    let (code, said, _) = transcript(output);
-    assert_eq!((code, said.contains("peer")), (0, true), "{said}");
-    let mut command = meshctl(&["--", "meshctl", "ping", ""]);
-    let output = command.env("COMPLETE", "bash").env("_CLAP_COMPLETE_INDEX", "2").output().unwrap();
-    let (code, _, talk) = transcript(output);
-    assert_eq!((code, talk.as_str()), (0, ""));
+    for shell in ["bash", "zsh", "fish"] {
+        let ask = |words: &[&str]| {
+            let mut command = meshctl(&[&["--"], words].concat());
+            // fish has no variable for the place: it leaves out what comes after the cursor.
+            command.env("COMPLETE", shell).env("_CLAP_COMPLETE_INDEX", (words.len() - 1).to_string());
+            transcript(command.output().unwrap())
+        };
+        let (code, said, _) = ask(&["meshctl", "pee"]);
+        assert_eq!(code, 0, "{shell}");
+        assert!(said.lines().any(|line| line.starts_with("peer")), "{shell}: {said}");
+        let (code, _, talk) = ask(&["meshctl", "ping", ""]);
+        assert_eq!((code, talk.as_str()), (0, ""), "{shell}");
+    }
 }
 
 #[test]
