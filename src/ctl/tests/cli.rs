@@ -99,6 +99,18 @@ fn exit_codes_are_those_of_the_manual() {
 }
 
 #[test]
+fn top_says_why_it_does_not_begin() {
+    for (words, why, hint) in [
+        (&["top", "--json"][..], "top has no JSON form", "\"meshctl show --json\" has what it shows"),
+        (&["top"], "top needs a terminal", "\"meshctl show\" answers everywhere"),
+    ] {
+        let (code, said, talk) = run(words);
+        assert_eq!((code, said.as_str()), (2, ""), "{words:?}");
+        assert_eq!(talk, format!("meshctl: {why}\nhint: {hint}\n"));
+    }
+}
+
+#[test]
 fn a_pipe_is_not_coloured_unless_that_is_wanted() {
     let directory = tempfile::tempdir().unwrap();
     let at = |name: &str| directory.path().join(name).to_str().unwrap().to_owned();
