@@ -42,9 +42,10 @@ impl Monitor {
     /// Follows.
     pub(crate) fn run(self, context: &Context) -> Result<Exit, Error> {
         runtime::block_on(async {
+            let stop = runtime::stopped()?;
             tokio::select! {
                 done = self.follow(context) => done,
-                stopped = runtime::stopped() => stopped.map(|()| Exit::Success),
+                () = stop => Ok(Exit::Success),
             }
         })
     }

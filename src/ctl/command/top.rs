@@ -59,9 +59,14 @@ impl Top {
             let daemon = Daemon::open(&bus, &self.network, context).await?;
             // Before the screen is taken, so that what goes wrong at once is told as usual.
             let network = daemon.describe().await?;
+            // Nor is there a moment when a signal would end the process with the screen taken.
+            let stop = runtime::stopped()?;
             let screen = Screen::take()?;
-            let shown = self.watch(screen, &daemon, network, context).await;
-            shown.map(|()| Exit::Success)
+            tokio::select! {
+                done = self.watch(screen, &daemon, network, context) => done?,
+                () = stop => {}
+            }
+            Ok(Exit::Success)
         })
     }
 
@@ -82,8 +87,6 @@ impl Top {
         };
         // Kept while keys come, so that neither holds up the other.
         let mut next = look();
-        let stop = runtime::stopped();
-        tokio::pin!(stop);
         let mut state = State::new(daemon.name.clone());
         state.add(Ok(network));
         loop {
@@ -98,7 +101,6 @@ impl Top {
                     Some(Key::Redraw) => {}
                     Some(Key::Select(by)) => state.select(by),
                 },
-                stopped = &mut stop => return stopped,
             }
         }
     }
@@ -220,7 +222,10 @@ fn keys() -> mpsc::Receiver<Key> {
 
 #[cfg(test)]
 mod tests {
+    use std::process::Command;
+
     use super::*;
+    use crate::pty::Terminal;
     use crate::render::network::tests::example;
 
     #[test]
@@ -247,6 +252,25 @@ mod tests {
         network.peers.truncate(1);
         state.add(Ok(network));
         assert_eq!(state.selected, 0);
+    }
+
+    #[test]
+    fn a_panic_gives_the_terminal_back_before_it_is_told() {
+        const ITSELF: &str = "command::top::tests::a_panic_gives_the_terminal_back_before_it_is_told";
+        const ON_THE_TERMINAL: &str = "MESHCTL_TEST_PANICS";
+        if std::env::var_os(ON_THE_TERMINAL).is_some() {
+            let _screen = Screen::take().unwrap();
+            panic!("as it may happen");
+        }
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command.args(["--exact", ITSELF, "--nocapture"]).env(ON_THE_TERMINAL, "1");
+        let mut terminal = Terminal::run(&command, 80, 24);
+        terminal.until("\x1b[?1049h");
+        let (code, last) = terminal.end();
+        assert_eq!(code, Some(101), "{last}");
+        let (left, told) = (last.find("\x1b[?1049l"), last.find("as it may happen"));
+        assert!(left.is_some() && left < told, "{last:?}");
+        assert!(!terminal.is_raw());
     }
 
     #[test]
