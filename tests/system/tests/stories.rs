@@ -5,6 +5,7 @@ mod stories {
     mod dependencies;
     mod faults;
     mod fragments;
+    mod ipv6;
     mod official_client;
     mod rekey;
     mod restart;
