@@ -11,6 +11,7 @@ use meshnet_system::ping::Ping;
 use meshnet_system::wait::wait_for;
 use meshnet_system::{cable, stock as wg, story};
 
+mod files;
 mod ours;
 mod stock;
 
