@@ -5,6 +5,8 @@ mod stories {
     mod dependencies;
     mod faults;
     mod fragments;
+    mod ipv6;
+    mod narrow;
     mod official_client;
     mod rekey;
     mod restart;
