@@ -115,3 +115,15 @@ pub(crate) fn quantile(values: impl IntoIterator<Item = f64>, share: f64) -> f64
     let at = (share * values.len().saturating_sub(1) as f64).round() as usize;
     values.get(at).copied().unwrap_or(f64::NAN)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_median_of_an_even_count_lies_between_the_middle_two() {
+        assert!((median([4.0, 1.0, 3.0]) - 3.0).abs() < f64::EPSILON);
+        assert!((median([4.0, 1.0]) - 2.5).abs() < f64::EPSILON);
+        assert!(median([]).is_nan());
+    }
+}
