@@ -140,7 +140,7 @@ mod tests {
         write(&dir, &name).unwrap();
         write(&dir, &name).unwrap();
         assert!(is_whole(&dir, &name));
-        assert_eq!(networks(&dir), [name.clone()]);
+        assert_eq!(networks(&dir), std::slice::from_ref(&name));
         let file = dir.join("system-services/org.meshnet1.mesh0.service");
         let text = fs::read_to_string(&file).unwrap();
         let lines: Vec<&str> = text.lines().skip(1).collect();

@@ -104,7 +104,8 @@ fn top_follows_the_network_and_the_size_of_the_terminal() {
 #[test]
 fn whatever_ends_top_gives_the_terminal_back() {
     let world = World::start();
-    let ways: [(&str, fn(&mut Terminal)); 5] = [
+    type End = fn(&mut Terminal);
+    let ways: [(&str, End); 5] = [
         ("q", |top| top.type_in("q")),
         ("Esc", |top| top.type_in("\x1b")),
         ("Ctrl-C", |top| top.type_in("\x03")),
