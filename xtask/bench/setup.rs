@@ -91,9 +91,15 @@ pub(crate) fn modem(preset: &str) -> Modem {
     Preset::by_name(preset).expect("the jobs name presets that exist").modem(false)
 }
 
-/// Returns the middle one.
+/// Returns the middle one, or what is between the middle two.
 pub(crate) fn median(values: impl IntoIterator<Item = f64>) -> f64 {
-    quantile(values, 0.5)
+    let mut values: Vec<f64> = values.into_iter().collect();
+    values.sort_by(f64::total_cmp);
+    let half = values.len() / 2;
+    match (values.len() % 2, values.get(half), half.checked_sub(1).and_then(|below| values.get(below))) {
+        (0, Some(above), Some(below)) => f64::midpoint(*below, *above),
+        (_, middle, _) => middle.copied().unwrap_or(f64::NAN),
+    }
 }
 
 /// Returns the value that `share` of all are not above.
