@@ -1,4 +1,5 @@
-//! A network between two namespaces: a veth pair, or two with a relay between them that loses, delays and reorders.
+//! A network between two namespaces: a veth pair, or two with a relay between them that loses, delays and reorders, or with
+//! routers between them that carry less than Ethernet does.
 //!
 //! Both ends have the same name, one in each namespace. A cable ends with its namespaces.
 //!
@@ -34,8 +35,30 @@ pub struct Roughness {
 pub struct Cable {
     /// The interface's name, in both namespaces.
     pub name: &'static str,
-    /// The relay and where it lives, if there is one: held so that it lives as long as the cable.
-    _relay: Option<(Process, Namespace)>,
+    /// What is in the middle: held so that it lives as long as the cable.
+    middle: Middle,
+}
+
+/// What is between the two ends.
+#[derive(Debug)]
+enum Middle {
+    /// Wire.
+    Nothing,
+    /// A relay, and where it lives.
+    Relay { _relay: Process, _place: Namespace },
+    /// Routers, the west one first.
+    Routers([Namespace; 2]),
+}
+
+/// An end of a cable with routers.
+#[derive(Debug, Clone, Copy)]
+pub struct Routed<'a> {
+    /// Where it ends.
+    pub namespace: &'a Namespace,
+    /// The end's address, with prefix length.
+    pub address: &'a str,
+    /// The address of its router, through which everything goes that is not of its own network.
+    pub router: &'a str,
 }
 
 impl Cable {
@@ -48,7 +71,7 @@ impl Cable {
         for (namespace, address) in ends {
             bring_up(namespace, name, address)?;
         }
-        Ok(Self { name, _relay: None })
+        Ok(Self { name, middle: Middle::Nothing })
     }
 
     /// Joins two namespaces by a relay, whose log goes to `dir`.
@@ -77,7 +100,46 @@ impl Cable {
         ]);
         let mut relay = Process::start("relay", command, Some(&middle), dir)?;
         relay.wait_for_line("relaying", Duration::from_secs(10))?;
-        Ok(Self { name, _relay: Some((relay, middle)) })
+        Ok(Self { name, middle: Middle::Relay { _relay: relay, _place: middle } })
+    }
+
+    /// Joins two namespaces of two networks by two routers, which carry `mtu` bytes between them, and 1500 to the ends: neither
+    /// end knows of the narrow way.
+    ///
+    /// # Errors
+    /// If the kernel makes no veth pair, or an address is none.
+    pub fn routed(name: &'static str, ends: [Routed<'_>; 2], mtu: u16) -> Result<Self> {
+        const BETWEEN: &str = "narrow";
+        let routers = [Namespace::new()?, Namespace::new()?];
+        pair(BETWEEN, &routers[0], BETWEEN, &routers[1])?;
+        for (index, (end, router)) in ends.iter().zip(&routers).enumerate() {
+            forward(router)?;
+            pair(name, router, name, end.namespace)?;
+            let length = end.address.split_once('/').context("an address has a prefix length")?.1;
+            bring_up(router, name, &format!("{}/{length}", end.router))?;
+            bring_up(end.namespace, name, end.address)?;
+            ip(end.namespace, &["route", "add", "default", "via", end.router])?;
+            let [here, there] = match end.address.contains(':') {
+                true => ["fd00:ffff::1", "fd00:ffff::2"],
+                false => ["203.0.113.1", "203.0.113.2"],
+            };
+            let (here, there) = if index == 0 { (here, there) } else { (there, here) };
+            ip(router, &["link", "set", BETWEEN, "mtu", &mtu.to_string()])?;
+            bring_up(router, BETWEEN, &format!("{here}/{length}"))?;
+            ip(router, &["route", "add", "default", "via", there])?;
+        }
+        Ok(Self { name, middle: Middle::Routers(routers) })
+    }
+
+    /// Makes routers forget to say that a packet was too long for the way, as those behind a careless firewall do.
+    ///
+    /// # Errors
+    /// If there are no routers, or `nft` fails.
+    pub fn keep_silent(&self) -> Result<()> {
+        let Middle::Routers(routers) = &self.middle else { anyhow::bail!("there are no routers") };
+        let rules = "table inet silent { chain out { type filter hook output priority 0; \
+                     icmp type destination-unreachable drop; icmpv6 type packet-too-big drop; }; }";
+        routers.iter().try_for_each(|router| run_for(router, "nft", &[rules]).map(drop))
     }
 
     /// Pulls it out of one end: the carrier goes, and with it the other end's.
@@ -140,8 +202,29 @@ fn pair(near: &str, here: &Namespace, far: &str, there: &Namespace) -> Result<()
 }
 
 fn bring_up(namespace: &Namespace, name: &str, address: &str) -> Result<()> {
-    ip(namespace, &["address", "add", address, "dev", name])?;
+    add_address(namespace, name, address)?;
     ip(namespace, &["link", "set", name, "up"])
+}
+
+/// Gives an interface an address that it may use at once.
+///
+/// # Errors
+/// If `ip` fails.
+pub fn add_address(namespace: &Namespace, name: &str, address: &str) -> Result<()> {
+    // Else the kernel looks for another host with an IPv6 address first, which takes a second or two.
+    let at_once: &[&str] = if address.contains(':') { &["nodad"] } else { &[] };
+    ip(namespace, &[&["address", "add", address, "dev", name], at_once].concat())
+}
+
+/// Makes a namespace a router of both families.
+fn forward(namespace: &Namespace) -> Result<()> {
+    namespace.run(|| {
+        for file in ["ipv4/ip_forward", "ipv6/conf/all/forwarding"] {
+            let path = format!("/proc/sys/net/{file}");
+            std::fs::write(&path, "1").with_context(|| path)?;
+        }
+        Ok(())
+    })
 }
 
 /// Runs `ip` in a namespace.

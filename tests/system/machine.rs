@@ -140,7 +140,7 @@ impl Machine {
         let mut line = "apt-get install --yes".to_owned();
         for package in packages {
             let name = package.file_name().context("a package is a file")?.to_string_lossy();
-            let to = format!("/root/{name}");
+            let to = format!("/tmp/{name}");
             self.push(package, &to)?;
             line.push(' ');
             line.push_str(&to);

@@ -1,14 +1,15 @@
 //! Two hosts on one cable with a WireGuard tunnel between them, ours or stock at either end: `west` (10.8.0.1 at
-//! 192.0.2.1) knows where `east` (10.8.0.2 at 192.0.2.2) is, and east learns where west is when it speaks.
+//! 192.0.2.1, unless another [`Ground`] is asked for) knows where `east` (10.8.0.2 at 192.0.2.2) is, and east learns where west
+//! is when it speaks.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use meshnet_proto::key::{PresharedKey, PrivateKey, PublicKey};
 
-use crate::cable::{Cable, ip};
+use crate::cable::{Cable, Routed, add_address, ip};
 use crate::config::{Config, Peer, PeerMode, preshared_key, private_key};
 use crate::daemon::{Daemon, Make};
 use crate::flow::{self, Transfer};
@@ -21,8 +22,8 @@ use crate::stock::{self, Shown, Stock, StockConfig, StockMake, StockPeer};
 pub const CABLE: &str = "wan0";
 /// Everybody's UDP port, at first.
 pub const PORT: u16 = 51820;
-/// The MTU inside.
-const MTU: u16 = 1420;
+/// The MTU inside, unless another is asked for.
+pub const MTU: u16 = 1420;
 
 /// Whose program is at an end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,6 +32,63 @@ pub enum Who {
     Ours,
     /// Somebody else's.
     Stock(StockMake),
+}
+
+/// Addresses, and what is between the two.
+#[derive(Debug, Clone, Copy)]
+pub struct Ground {
+    /// Outside the tunnel: west's, east's. Of one network, unless there are routers.
+    pub outside: [&'static str; 2],
+    /// Inside.
+    pub inside: [&'static str; 2],
+    /// How many bytes the way between the two carries, and their routers' addresses, if that is less than the ends can know of.
+    pub narrow: Option<(u16, [&'static str; 2])>,
+}
+
+impl Ground {
+    /// IPv4, and a cable.
+    pub const V4: Self =
+        Self { outside: ["192.0.2.1", "192.0.2.2"], inside: ["10.8.0.1", "10.8.0.2"], narrow: None };
+    /// IPv6 alone, outside and inside, and a cable.
+    pub const V6: Self =
+        Self { outside: ["2001:db8:1::1", "2001:db8:1::2"], inside: ["fd08::1", "fd08::2"], narrow: None };
+
+    /// The same with routers between the two networks, which carry so many bytes.
+    #[must_use]
+    pub fn narrowed(self, mtu: u16) -> Self {
+        let v6 = self.outside[0].contains(':');
+        let (east, routers) = match v6 {
+            true => ("2001:db8:2::2", ["2001:db8:1::fe", "2001:db8:2::fe"]),
+            false => ("198.51.100.2", ["192.0.2.254", "198.51.100.254"]),
+        };
+        Self { outside: [self.outside[0], east], narrow: Some((mtu, routers)), ..self }
+    }
+
+    fn cable(&self, west: &Host, east: &Host) -> Result<Cable> {
+        let hosts = [west, east];
+        let addresses = hosts.map(|host| with_length(&host.outside));
+        match self.narrow {
+            None => Cable::join(CABLE, [0, 1].map(|end| (&hosts[end].namespace, addresses[end].as_str()))),
+            Some((mtu, routers)) => {
+                let end = |end: usize| Routed {
+                    namespace: &hosts[end].namespace,
+                    address: &addresses[end],
+                    router: routers[end],
+                };
+                Cable::routed(CABLE, [end(0), end(1)], mtu)
+            }
+        }
+    }
+}
+
+/// An address with the length of its network's prefix.
+fn with_length(address: &str) -> String {
+    format!("{address}/{}", if address.contains(':') { 64 } else { 24 })
+}
+
+/// An address alone, as AllowedIPs name it.
+fn alone(address: &str) -> String {
+    format!("{address}/{}", if address.contains(':') { 128 } else { 32 })
 }
 
 /// One end.
@@ -42,6 +100,8 @@ pub struct Host {
     pub inside: &'static str,
     /// Its address outside.
     pub outside: String,
+    /// The MTU inside, in bytes, from the next start on.
+    pub mtu: u16,
     key: PrivateKey,
     other: PublicKey,
     other_inside: &'static str,
@@ -78,18 +138,27 @@ impl Pairing {
     /// # Errors
     /// If something cannot be made.
     pub fn new(who: [Who; 2], with_secret: bool, dir: &Path) -> Result<Self> {
+        Self::on(&Ground::V4, who, with_secret, dir)
+    }
+
+    /// The same on any ground.
+    ///
+    /// # Errors
+    /// If something cannot be made.
+    pub fn on(ground: &Ground, who: [Who; 2], with_secret: bool, dir: &Path) -> Result<Self> {
         let keys = [private_key()?, private_key()?];
         let secret = with_secret.then(preshared_key).transpose()?;
         let host = |me: usize| -> Result<Host> {
-            let inside = ["10.8.0.1", "10.8.0.2"];
+            let east = SocketAddr::new(ground.outside[1].parse::<IpAddr>()?, PORT);
             Ok(Host {
                 name: ["west", "east"][me],
-                inside: inside[me],
-                outside: format!("192.0.2.{}", me + 1),
+                inside: ground.inside[me],
+                outside: ground.outside[me].to_owned(),
+                mtu: MTU,
                 key: keys[me].clone(),
                 other: keys[1 - me].public(),
-                other_inside: inside[1 - me],
-                other_at: (me == 0).then(|| format!("192.0.2.2:{PORT}").parse()).transpose()?,
+                other_inside: ground.inside[1 - me],
+                other_at: (me == 0).then_some(east),
                 secret: secret.clone(),
                 who: who[me],
                 dir: dir.to_owned(),
@@ -98,8 +167,7 @@ impl Pairing {
             })
         };
         let (west, east) = (host(0)?, host(1)?);
-        let ends = [&west, &east].map(|host| format!("{}/24", host.outside));
-        let cable = Cable::join(CABLE, [(&west.namespace, &ends[0]), (&east.namespace, &ends[1])])?;
+        let cable = ground.cable(&west, &east)?;
         Ok(Self { west, east, cable })
     }
 
@@ -108,7 +176,15 @@ impl Pairing {
     /// # Errors
     /// If something does not start.
     pub fn start(who: [Who; 2], with_secret: bool, dir: &Path) -> Result<Self> {
-        let mut pairing = Self::new(who, with_secret, dir)?;
+        Self::start_on(&Ground::V4, who, with_secret, dir)
+    }
+
+    /// The same on any ground.
+    ///
+    /// # Errors
+    /// If something does not start.
+    pub fn start_on(ground: &Ground, who: [Who; 2], with_secret: bool, dir: &Path) -> Result<Self> {
+        let mut pairing = Self::on(ground, who, with_secret, dir)?;
         pairing.east.start()?;
         pairing.west.start()?;
         Ok(pairing)
@@ -198,8 +274,8 @@ impl Host {
     /// If `ip` fails.
     pub fn move_to(&mut self, address: &str) -> Result<()> {
         // In this order: with the first address of a subnet go the others.
-        ip(&self.namespace, &["address", "del", &format!("{}/24", self.outside), "dev", CABLE])?;
-        ip(&self.namespace, &["address", "add", &format!("{address}/24"), "dev", CABLE])?;
+        ip(&self.namespace, &["address", "del", &with_length(&self.outside), "dev", CABLE])?;
+        add_address(&self.namespace, CABLE, &with_length(address))?;
         address.clone_into(&mut self.outside);
         Ok(())
     }
@@ -240,15 +316,15 @@ impl Host {
     fn config(&self) -> Config {
         Config {
             private_key: self.key.clone(),
-            address: format!("{}/24", self.inside),
-            mtu: MTU,
+            address: with_length(self.inside),
+            mtu: self.mtu,
             tap_name: "mesh0".into(),
             connect: String::new(),
             more: vec![format!("ListenPort = {PORT}")],
             peers: vec![Peer {
                 public_key: self.other,
                 preshared_key: self.secret.clone(),
-                allowed_ips: format!("{}/32", self.other_inside),
+                allowed_ips: alone(self.other_inside),
                 endpoints: self.other_at.iter().map(|at| format!("udp://{at}")).collect(),
                 mode: PeerMode::WireGuard,
             }],
@@ -259,12 +335,12 @@ impl Host {
         StockConfig {
             private_key: self.key.clone(),
             listen_port: PORT,
-            address: format!("{}/24", self.inside),
-            mtu: MTU,
+            address: with_length(self.inside),
+            mtu: self.mtu,
             peers: vec![StockPeer {
                 public_key: self.other,
                 preshared_key: self.secret.clone(),
-                allowed_ips: format!("{}/32", self.other_inside),
+                allowed_ips: alone(self.other_inside),
                 endpoint: self.other_at,
             }],
         }

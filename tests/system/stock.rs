@@ -26,6 +26,9 @@ const START_LIMIT: Duration = Duration::from_secs(10);
 /// The interface's name.
 pub const INTERFACE: &str = "wg0";
 
+/// What `wg-quick` gives an interface whose file says nothing of it, where the way out carries 1500 bytes.
+const DEFAULT_MTU: &str = "1420";
+
 /// Whose WireGuard.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum StockMake {
@@ -142,17 +145,48 @@ impl Stock {
         config: &StockConfig,
         dir: &Path,
     ) -> Result<Self> {
-        let mut process = Process::start(name, command, Some(namespace), dir)?;
-        wait_for(&format!("the control socket of {name}"), START_LIMIT, || {
-            ensure!(process.try_wait()?.is_none(), "{name} ended before it took orders");
-            // It exists a moment before somebody listens at it.
-            Ok(run_for(namespace, "wg", &["show", INTERFACE]).ok())
-        })?;
+        let process = launch(command, name, namespace, dir)?;
         let file = dir.join(format!("{name}.conf"));
-        config.write(&file)?;
+        write(&file, &config.text())?;
         run_for(namespace, "wg", &["setconf", INTERFACE, &file.display().to_string()])?;
         ip(namespace, &["address", "add", &config.address, "dev", INTERFACE])?;
         ip(namespace, &["link", "set", INTERFACE, "mtu", &config.mtu.to_string(), "up"])?;
+        Ok(Self { process })
+    }
+
+    /// Starts one with a file of `wg-quick`'s, as that would: what `wg` knows goes to `wg`; the address, the MTU and a
+    /// route for each of AllowedIPs to `ip`.
+    ///
+    /// # Errors
+    /// If it does not start, or `wg-quick` or `wg` refuse the file.
+    pub fn start_file(
+        make: StockMake,
+        name: &str,
+        namespace: &Namespace,
+        file: &Path,
+        dir: &Path,
+    ) -> Result<Self> {
+        let process = launch(make.command()?, name, namespace, dir)?;
+        let stripped = run_for(namespace, "wg-quick", &["strip", &file.display().to_string()])?;
+        let text = std::fs::read_to_string(file).with_context(|| file.display().to_string())?;
+        let value = |key: &str| {
+            let mut lines = text.lines().filter_map(|line| line.split_once(" = "));
+            lines.find(|(name, _)| *name == key).map(|(_, value)| value)
+        };
+        let own = dir.join(format!("{name}.conf"));
+        write(&own, &stripped)?;
+        run_for(namespace, "wg", &["setconf", INTERFACE, &own.display().to_string()])?;
+        for address in value("Address").context("no Address")?.split(", ") {
+            ip(namespace, &["address", "add", address, "dev", INTERFACE])?;
+        }
+        ip(namespace, &["link", "set", INTERFACE, "mtu", value("MTU").unwrap_or(DEFAULT_MTU), "up"])?;
+        // One line for each peer: its key, a tab, its networks.
+        let allowed = run_for(namespace, "wg", &["show", INTERFACE, "allowed-ips"])?;
+        for network in
+            allowed.lines().filter_map(|line| line.split_once('\t')).flat_map(|(_, all)| all.split(' '))
+        {
+            ip(namespace, &["route", "replace", network, "dev", INTERFACE])?;
+        }
         Ok(Self { process })
     }
 
@@ -166,6 +200,23 @@ impl Stock {
     pub fn into_process(self) -> Process {
         self.process
     }
+}
+
+/// Starts a program and waits until `wg` may set it up.
+fn launch(command: Command, name: &str, namespace: &Namespace, dir: &Path) -> Result<Process> {
+    let mut process = Process::start(name, command, Some(namespace), dir)?;
+    wait_for(&format!("the control socket of {name}"), START_LIMIT, || {
+        ensure!(process.try_wait()?.is_none(), "{name} ended before it took orders");
+        // It exists a moment before somebody listens at it.
+        Ok(run_for(namespace, "wg", &["show", INTERFACE]).ok())
+    })?;
+    Ok(process)
+}
+
+/// Writes a file with secrets.
+fn write(path: &Path, text: &str) -> Result<()> {
+    let file = File::options().write(true).create(true).truncate(true).mode(0o600).open(path);
+    Ok(file.with_context(|| path.display().to_string())?.write_all(text.as_bytes())?)
 }
 
 /// Returns what a peer in `namespace` says of its peers.
@@ -187,11 +238,6 @@ pub fn show_only(namespace: &Namespace) -> Result<Shown> {
 }
 
 impl StockConfig {
-    fn write(&self, path: &Path) -> Result<()> {
-        let file = File::options().write(true).create(true).truncate(true).mode(0o600).open(path);
-        Ok(file.with_context(|| path.display().to_string())?.write_all(self.text().as_bytes())?)
-    }
-
     /// Returns what `wg setconf` reads, secrets included.
     fn text(&self) -> String {
         let mut text = format!(

@@ -15,4 +15,6 @@ mod service {
     mod restart;
     mod sandbox;
     mod start;
+    mod transcript;
+    mod without_radios;
 }

@@ -5,13 +5,13 @@ mod stories {
     mod dependencies;
     mod faults;
     mod fragments;
+    mod ipv6;
+    mod narrow;
     mod official_client;
     mod rekey;
     mod restart;
     mod serial;
-    mod shared_air;
     mod terse;
-    mod transitions;
     mod wire;
     mod wireguard;
 }

@@ -8,8 +8,8 @@ use anyhow::{Context as _, Result, ensure};
 use meshnet_system::cable::{Cable, ip, run_for};
 use meshnet_system::config::PeerMode;
 use meshnet_system::paced::Paced;
+use meshnet_system::story;
 use meshnet_system::wait::wait_for;
-use meshnet_system::{story, timed_story};
 
 use super::ground::{CABLE, Host, INSIDE, LIMIT, OUTSIDE, by_cable, hosts};
 
@@ -26,7 +26,7 @@ const WITH_UDP: (u64, bool, bool, bool) = (1000, true, false, true);
 #[test]
 fn a_network_of_radios_gets_its_first_udp_link_and_loses_it_again_and_another_peer_notices_nothing()
 -> Result<()> {
-    timed_story(|dir| {
+    story(|dir| {
         let ([mut west, mut east, mut north], _sim) = hosts(dir, PeerMode::Pki)?;
         let _cable = Cable::join(CABLE, [(&west.namespace, OUTSIDE[0]), (&east.namespace, OUTSIDE[1])])?;
         for host in [&mut west, &mut east, &mut north] {
@@ -83,7 +83,7 @@ fn a_network_of_radios_gets_its_first_udp_link_and_loses_it_again_and_another_pe
 #[test]
 fn a_session_that_began_by_radio_moves_to_a_udp_link_that_a_reload_brings_and_back_without_a_handshake()
 -> Result<()> {
-    timed_story(|dir| {
+    story(|dir| {
         let ([mut west, mut east, _], _sim) = hosts(dir, PeerMode::WireGuard)?;
         let _cable = Cable::join(CABLE, [(&west.namespace, OUTSIDE[0]), (&east.namespace, OUTSIDE[1])])?;
         for host in [&mut west, &mut east] {

@@ -1,5 +1,6 @@
 //! The whole way from nothing to a running network, as its user types it: two hosts, each with a radio, that meet by one
-//! exchange of lines. Its transcript is what README.md shows (`target/system/first-network.txt`).
+//! exchange of lines. Its transcript is what README.md shows (`target/system/first-network.txt`), but for keys, numbers and
+//! times.
 
 use std::path::Path;
 use std::time::Duration;
@@ -8,8 +9,10 @@ use anyhow::{Context as _, Result, ensure};
 use meshnet_system::machine::{Bus, Machine, link};
 use meshnet_system::package::package;
 use meshnet_system::wait::wait_for;
-use meshnet_system::{base, booted_story, workspace};
+use meshnet_system::{base, booted_story};
 use serde_json::Value;
+
+use super::transcript::{DIR, Transcript, invitation};
 
 /// How soon whatever the radios have to do is done.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -21,23 +24,11 @@ fn from_nothing_to_a_network_by_what_the_readme_says() -> Result<()> {
         let told = tell(dir, &mut typed);
         // Of a story that fails, what was typed up to there is what one wants to see.
         let name = "first-network";
-        std::fs::write(dir.join(format!("{name}.log")), &typed.0)?;
+        std::fs::write(dir.join(format!("{name}.log")), typed.text())?;
         told?;
-        std::fs::write(base("")?.join(format!("{name}.txt")), &typed.0)?;
-        let readme = std::fs::read_to_string(workspace().join("README.md"))?;
-        let shown = what_is_typed(&readme);
-        for line in what_is_typed(&typed.0) {
-            ensure!(shown.contains(&line), "README.md does not show what was typed: {line}");
-        }
-        Ok(())
+        std::fs::write(base("")?.join(format!("{name}.txt")), typed.text())?;
+        typed.is_shown_below("Your first network in five minutes")
     })
-}
-
-/// The lines at the hosts' prompts. Keys differ each time, so what one exchange of lines holds is left out.
-fn what_is_typed(text: &str) -> Vec<String> {
-    let prompt = |line: &&str| line.starts_with("cabin# ") || line.starts_with("summit# ");
-    let typed = text.lines().map(str::trim).filter(prompt);
-    typed.map(|line| line.split("meshnet:1,").next().unwrap_or(line).to_owned()).collect()
 }
 
 fn tell(dir: &Path, typed: &mut Transcript) -> Result<()> {
@@ -49,7 +40,7 @@ fn tell(dir: &Path, typed: &mut Transcript) -> Result<()> {
         for name in names {
             let file = package(name)?;
             let name = file.file_name().context("a package is a file")?.to_string_lossy();
-            machine.push(&file, &format!("/root/{name}"))?;
+            machine.push(&file, &format!("{DIR}/{name}"))?;
         }
     }
 
@@ -66,27 +57,22 @@ fn tell(dir: &Path, typed: &mut Transcript) -> Result<()> {
     ensure!(init.contains("tcp://127.0.0.1"), "it finds the radio by itself: {init}");
     typed.types(&cabin, "systemctl enable --now meshnet@mesh0")?;
     link_up(&cabin)?;
-    let invitation = line(&typed.types(&cabin, "meshctl invite --for 10.42.0.2")?)?;
+    let invited = invitation(&typed.types(&cabin, "meshctl invite --for 10.42.0.2")?)?;
 
     typed.installs(&summit, "apt install ./meshnet_*.deb")?;
-    typed.types(&summit, &format!("meshctl join --radio tcp://192.0.2.1:4404 '{invitation}'"))?;
+    typed.types(&summit, &format!("meshctl join --radio tcp://192.0.2.1:4404 '{invited}'"))?;
     typed.types(&summit, "systemctl enable --now meshnet@mesh0")?;
     link_up(&summit)?;
-    let answer = line(&typed.types(&summit, "meshctl invite --to cabin")?)?;
+    let answer = invitation(&typed.types(&summit, "meshctl invite --to cabin")?)?;
 
     typed.types(&cabin, &format!("meshctl join '{answer}'"))?;
     cabin.until("ping -c 1 -W 5 10.42.0.2", LIMIT)?;
     let status = typed.types(&cabin, "meshctl")?;
     ensure!(status.contains("mesh0") && status.contains("running"), "{status}");
-    let pings = typed.types(&cabin, "ping -c 3 10.42.0.2")?;
-    ensure!(pings.contains(" 0% packet loss"), "{pings}");
+    typed.types_until(&cabin, "ping -c 3 10.42.0.2", " 0% packet loss")?;
     let shown = typed.types(&summit, "meshctl show")?;
     ensure!(shown.contains("cabin") && shown.contains("established"), "{shown}");
-    let pinged = typed.types(&summit, "meshctl ping cabin")?;
-    ensure!(
-        pinged.contains("the air alone takes"),
-        "the time beside the least that the air allows: {pinged}"
-    );
+    typed.types_until(&summit, "meshctl ping cabin", ", 0 % lost")?;
 
     // All of it is still there after a reboot; the cable is put back.
     summit.reboot()?;
@@ -102,42 +88,4 @@ fn link_up(machine: &Machine) -> Result<()> {
         let shown: Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
         Ok((shown["links"][0]["state"] == "up").then_some(()))
     })
-}
-
-/// Finds the line for the other side in what `meshctl` printed.
-fn line(printed: &str) -> Result<String> {
-    let line = printed.lines().find(|line| line.starts_with("meshnet:1,"));
-    Ok(line.with_context(|| format!("no line for the other side: {printed}"))?.to_owned())
-}
-
-/// What was typed at which host, and what it printed.
-#[derive(Debug, Default)]
-struct Transcript(String);
-
-impl Transcript {
-    /// Types a line at a host's root prompt; returns what comes back, which must be success.
-    fn types(&mut self, machine: &Machine, line: &str) -> Result<String> {
-        let printed = self.prompt(machine, line)?;
-        self.0.push_str(&printed);
-        Ok(printed)
-    }
-
-    /// The same for a package manager, of whose words only the end is kept.
-    fn installs(&mut self, machine: &Machine, line: &str) -> Result<()> {
-        let printed = self.prompt(machine, line)?;
-        self.0.push_str("…\n");
-        for line in printed.lines().filter(|line| line.starts_with("Setting up ")) {
-            self.0.push_str(line);
-            self.0.push('\n');
-        }
-        Ok(())
-    }
-
-    fn prompt(&mut self, machine: &Machine, line: &str) -> Result<String> {
-        self.0.push_str(&format!("{}# {line}\n", machine.name()));
-        let shell = format!("cd /root; export DEBIAN_FRONTEND=noninteractive COLUMNS=100; exec 2>&1; {line}");
-        let shell = shell.replace("apt install", "apt-get install --yes");
-        let printed = machine.command(&["sh", "-c", &shell]).limit(Duration::from_secs(180)).succeed();
-        printed.inspect_err(|error| self.0.push_str(&format!("{error:#}")))
-    }
 }

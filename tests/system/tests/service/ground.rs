@@ -107,7 +107,7 @@ impl Station {
     /// # Errors
     /// If systemd does not know it.
     pub fn property(&self, name: &str) -> Result<String> {
-        Ok(self.machine.run(&["systemctl", "show", "--value", "--property", name, UNIT])?.trim().to_owned())
+        property(&self.machine, name)
     }
 
     /// Returns the process id of the daemon, as the machine sees it.
@@ -115,17 +115,15 @@ impl Station {
     /// # Errors
     /// If it does not run.
     pub fn pid(&self) -> Result<u32> {
-        let pid = self.property("MainPID")?.parse()?;
-        ensure!(pid != 0, "{} does not run", self.machine.name());
-        Ok(pid)
+        pid(&self.machine)
     }
 
-    /// Returns what the kernel calls the interface: another number is another interface.
+    /// Returns what the kernel knows of the interface.
     ///
     /// # Errors
     /// If there is none.
-    pub fn interface_index(&self) -> Result<u32> {
-        Ok(self.machine.run(&["cat", "/sys/class/net/mesh0/ifindex"])?.trim().parse()?)
+    pub fn interface(&self) -> Result<Interface> {
+        Interface::of(&self.machine)
     }
 
     /// Returns what the daemon describes.
@@ -181,6 +179,48 @@ impl Station {
         let described = self.describe()?;
         let peers = described["peers"].as_array().context("there is a list of peers")?;
         Ok(peers.iter().find(|peer| peer["public_key"] == public_key).cloned())
+    }
+}
+
+/// Returns a property of the unit of a machine's network.
+///
+/// # Errors
+/// If systemd does not know it.
+pub fn property(machine: &Machine, name: &str) -> Result<String> {
+    Ok(machine.run(&["systemctl", "show", "--value", "--property", name, UNIT])?.trim().to_owned())
+}
+
+/// Returns the process id of a machine's daemon, as the machine sees it.
+///
+/// # Errors
+/// If it does not run.
+pub fn pid(machine: &Machine) -> Result<u32> {
+    let pid = property(machine, "MainPID")?.parse()?;
+    ensure!(pid != 0, "{} does not run", machine.name());
+    Ok(pid)
+}
+
+/// What the kernel knows of a network's interface: as long as it is equal, whoever uses it noticed nothing.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Interface {
+    /// Another number is another interface, whatever its name.
+    index: u32,
+    /// Addresses and routes, the administrator's own among them.
+    addressing: String,
+}
+
+impl Interface {
+    /// Asks a machine's kernel.
+    ///
+    /// # Errors
+    /// If there is none.
+    pub fn of(machine: &Machine) -> Result<Self> {
+        Ok(Self {
+            index: machine.run(&["cat", "/sys/class/net/mesh0/ifindex"])?.trim().parse()?,
+            addressing: machine.shell(
+                "ip -oneline address show dev mesh0; ip route show dev mesh0; ip -6 route show dev mesh0",
+            )?,
+        })
     }
 }
 

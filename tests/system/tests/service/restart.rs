@@ -60,7 +60,7 @@ fn a_stopped_service_takes_its_interface_down_and_a_second_daemon_is_refused() -
         )?;
         ensure!(!second.status.success());
         station.machine.run(&["systemctl", "stop", UNIT])?;
-        ensure!(station.interface_index().is_err(), "the interface went with the service");
+        ensure!(station.interface().is_err(), "the interface went with the service");
         ensure!(station.property("Result")? == "success");
         Ok(())
     })
@@ -74,7 +74,7 @@ fn undisturbed_by(disturb: impl FnOnce(&Station) -> Result<()>) -> Result<()> {
         let [from, to] = pair.networks()?;
         // Nothing that we set: what an administrator adds by hand stays too.
         pair.west.machine.run(&["ip", "route", "add", "10.99.0.0/24", "dev", "mesh0"])?;
-        let before = (pair.west.interface_index()?, addressing(&pair.west)?);
+        let before = pair.west.interface()?;
         let at = format!("{}:4000", pair.east.address()).parse()?;
         let transfer = Background::start(&from, &to, at, flow::noise(LEN, 1), Duration::from_secs(240))?;
         wait_for("the first bytes", Duration::from_secs(90), || {
@@ -83,7 +83,7 @@ fn undisturbed_by(disturb: impl FnOnce(&Station) -> Result<()>) -> Result<()> {
         disturb(&pair.west)?;
         ensure!(transfer.received() < LEN, "it was disturbed in the middle");
         transfer.finish()?;
-        let after = (pair.west.interface_index()?, addressing(&pair.west)?);
+        let after = pair.west.interface()?;
         ensure!(before == after, "{before:?} became {after:?}");
         ensure!(pair.west.describe()?["state"] == "running");
         Ok(())
@@ -100,8 +100,4 @@ fn back(station: &Station, before: u32) -> Result<()> {
     let restarts: u32 = station.property("NRestarts")?.parse().context("a number")?;
     ensure!(restarts == 1, "{restarts} restarts");
     Ok(())
-}
-
-fn addressing(station: &Station) -> Result<String> {
-    station.machine.shell("ip -oneline address show dev mesh0; ip route show dev mesh0")
 }

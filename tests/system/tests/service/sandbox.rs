@@ -2,9 +2,9 @@
 
 use anyhow::{Context as _, Result, ensure};
 use meshnet_system::booted_story;
-use meshnet_system::machine::Bus;
+use meshnet_system::machine::{Bus, Machine};
 
-use super::ground::{Station, UNIT};
+use super::ground::{Station, UNIT, pid};
 
 /// CAP_NET_ADMIN alone, as the kernel writes it.
 const NET_ADMIN: &str = "0000000000001000";
@@ -15,28 +15,7 @@ fn one_thread_may_configure_the_interface_and_no_other_may_do_anything() -> Resu
     booted_story(|dir| {
         let station = Station::new("lone", "10.7.0.1", 0xa000_0001, dir, Bus::Daemon)?;
         station.start()?;
-        let pid = station.pid()?;
-        let tasks = station.machine.shell(&format!("tail -n +1 /proc/{pid}/task/*/status"))?;
-        let mut privileged = 0;
-        let mut threads = 0;
-        for status in tasks.split("==> ").skip(1) {
-            let field = |name: &str| -> Result<&str> {
-                let line = status.lines().find(|line| line.split(':').next() == Some(name));
-                line.and_then(|line| line.split_whitespace().nth(1)).context(name.to_owned())
-            };
-            threads += 1;
-            if field("CapPrm")? != NONE {
-                ensure!(field("CapPrm")? == NET_ADMIN, "{status}");
-                privileged += 1;
-            } else {
-                ensure!(field("CapEff")? == NONE && field("CapAmb")? == NONE, "{status}");
-            }
-            ensure!(field("CapAmb")? == NONE && field("CapInh")? == NONE, "nothing is handed on: {status}");
-            ensure!(field("NoNewPrivs")? == "1" && field("Seccomp")? == "2", "{status}");
-            ensure!(field("Uid")? != "0", "{status}");
-        }
-        ensure!(privileged == 1 && threads > 1, "{privileged} of {threads} threads: {tasks}");
-        Ok(())
+        is_confined(&station.machine)
     })
 }
 
@@ -91,4 +70,33 @@ fn the_keys_of_a_network_can_be_read_by_nobody_else() -> Result<()> {
         ensure!(!shown.contains(secret.as_str()), "no secret is shown anywhere");
         Ok(())
     })
+}
+
+/// Sees that one thread of a machine's daemon has the right to configure the interface, and no other has any right at all.
+///
+/// # Errors
+/// If it is not so, with what the kernel says of the thread.
+pub fn is_confined(machine: &Machine) -> Result<()> {
+    let pid = pid(machine)?;
+    let tasks = machine.shell(&format!("tail -n +1 /proc/{pid}/task/*/status"))?;
+    let mut privileged = 0;
+    let mut threads = 0;
+    for status in tasks.split("==> ").skip(1) {
+        let field = |name: &str| -> Result<&str> {
+            let line = status.lines().find(|line| line.split(':').next() == Some(name));
+            line.and_then(|line| line.split_whitespace().nth(1)).context(name.to_owned())
+        };
+        threads += 1;
+        if field("CapPrm")? != NONE {
+            ensure!(field("CapPrm")? == NET_ADMIN, "{status}");
+            privileged += 1;
+        } else {
+            ensure!(field("CapEff")? == NONE && field("CapAmb")? == NONE, "{status}");
+        }
+        ensure!(field("CapAmb")? == NONE && field("CapInh")? == NONE, "nothing is handed on: {status}");
+        ensure!(field("NoNewPrivs")? == "1" && field("Seccomp")? == "2", "{status}");
+        ensure!(field("Uid")? != "0", "{status}");
+    }
+    ensure!(privileged == 1 && threads > 1, "{privileged} of {threads} threads: {tasks}");
+    Ok(())
 }

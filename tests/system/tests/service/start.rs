@@ -119,14 +119,14 @@ fn the_private_key_may_be_a_credential_in_clear_or_encrypted() -> Result<()> {
         machine.run(&["rm", "/etc/credstore/meshnet.mesh0.key"])?;
 
         let key = private_key()?;
-        machine.write("/root/mesh0.key", 0o600, &*key.to_base64())?;
-        machine.write(DROP_IN, 0o644, "[Service]\nLoadCredential=meshnet.mesh0.key:/root/mesh0.key\n")?;
+        machine.write("/tmp/mesh0.key", 0o600, &*key.to_base64())?;
+        machine.write(DROP_IN, 0o644, "[Service]\nLoadCredential=meshnet.mesh0.key:/tmp/mesh0.key\n")?;
         runs_with_key(&station, &key.public().to_string()).context("by a drop-in")?;
 
         let key = private_key()?;
-        let encrypt = ["systemd-creds", "encrypt", "--name=meshnet.mesh0.key", "-", "/root/mesh0.cred"];
+        let encrypt = ["systemd-creds", "encrypt", "--name=meshnet.mesh0.key", "-", "/tmp/mesh0.cred"];
         machine.command(&encrypt).input(key.to_base64().as_bytes()).succeed()?;
-        let drop_in = "[Service]\nLoadCredentialEncrypted=meshnet.mesh0.key:/root/mesh0.cred\n";
+        let drop_in = "[Service]\nLoadCredentialEncrypted=meshnet.mesh0.key:/tmp/mesh0.cred\n";
         machine.write(DROP_IN, 0o644, drop_in)?;
         runs_with_key(&station, &key.public().to_string()).context("encrypted")?;
 

@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use meshnet_system::flood::Flood;
-use meshnet_system::pairing::{Pairing, Who};
+use meshnet_system::pairing::{Ground, MTU, Pairing, Who};
 use meshnet_system::ping::Ping;
 use meshnet_system::wait::wait_for;
 use meshnet_system::{cable, stock as wg, story};
 
+mod files;
 mod ours;
 mod stock;
 
@@ -25,15 +26,25 @@ const REKEY_AFTER: Duration = Duration::from_secs(120);
 
 /// West speaks first; pings and TCP go both ways.
 fn converse(who: [Who; 2], with_secret: bool) -> Result<()> {
+    converse_on(&Ground::V4, who, with_secret)
+}
+
+/// The same where no address is one of IPv4, outside or inside.
+fn converse_by_ipv6(who: [Who; 2]) -> Result<()> {
+    converse_on(&Ground::V6, who, false)
+}
+
+fn converse_on(ground: &Ground, who: [Who; 2], with_secret: bool) -> Result<()> {
     story(|dir| {
-        let pairing = Pairing::start(who, with_secret, dir)?;
+        let pairing = Pairing::start_on(ground, who, with_secret, dir)?;
         let Pairing { west, east, .. } = &pairing;
         west.reach(east, CONTACT)?;
         let ping = Ping { interval: Duration::from_millis(100), ..Ping::default() };
         west.ping(east, ping)?;
         east.ping(west, ping)?;
         // As large as the tunnel carries, and in two pieces.
-        for size in [1392, 1393, 3000] {
+        let longest = MTU - if ground.inside[0].contains(':') { 48 } else { 28 };
+        for size in [longest, longest + 1, 3000] {
             west.ping(east, Ping { size, count: 2, ..ping })?;
         }
         west.send(east, 4_000_000, Duration::from_secs(60))?;

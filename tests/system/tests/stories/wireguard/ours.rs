@@ -24,6 +24,9 @@ pairs! {
     gotatun_talks_with_ours: Stock(Gotatun), Ours, |who| super::converse(who, false);
     gotatun_talks_with_ours_with_a_preshared_key: Stock(Gotatun), Ours, |who| super::converse(who, true);
 
+    ours_talks_with_wireguard_go_by_ipv6_alone: Ours, Stock(WireguardGo), super::converse_by_ipv6;
+    gotatun_talks_with_ours_by_ipv6_alone: Stock(Gotatun), Ours, super::converse_by_ipv6;
+
     ours_and_wireguard_go_refuse_another_secret: Ours, Stock(WireguardGo), super::refuse_another_secret;
     gotatun_and_ours_refuse_another_secret: Stock(Gotatun), Ours, super::refuse_another_secret;
 
