@@ -334,7 +334,7 @@ impl Instance {
                 info!(interface = self.config.tap_name, "the interface is up again");
                 self.tap_is_up = true;
             }
-            InterfaceEvent::Surroundings(surroundings) => self.handle_surroundings(surroundings),
+            InterfaceEvent::Surroundings(surroundings) => self.handle_surroundings(surroundings)?,
             InterfaceEvent::Broken(error) => bail!("the interface is up again, but {error}"),
             InterfaceEvent::Removed => {
                 error!(message_id = catalog::INTERFACE_TAKEN, "somebody removed the interface");

@@ -404,6 +404,7 @@ impl Instance {
                     Err(_) => {
                         self.node.recycle(transmit.payload);
                         self.note_evidence(link, now);
+                        self.shut_lost(now)?;
                     }
                 }
                 return Ok(());

@@ -78,10 +78,13 @@ impl Instance {
     }
 
     /// Something changed around this host: where others may reach it, or which ways lead out of it.
-    pub(super) fn handle_surroundings(&mut self, surroundings: Surroundings) {
+    ///
+    /// # Errors
+    /// If the kernel gives no randomness.
+    pub(super) fn handle_surroundings(&mut self, surroundings: Surroundings) -> anyhow::Result<()> {
         if !self.free.looks_around() {
             trace!("the last news of what is around us");
-            return;
+            return Ok(());
         }
         let Surroundings { addresses, dark } = surroundings;
         debug!(?addresses, ?dark, "something changed around us");
@@ -89,8 +92,9 @@ impl Instance {
             self.names.all_again();
         }
         self.surroundings = Some(addresses);
-        self.links.forget_sources();
         let now = Instant::now();
+        self.follow_devices(now)?;
+        self.links.forget_sources();
         for (link, to) in self.node.free_ways() {
             if self.links.finds_no_way(link, to, &dark) {
                 debug!(link = self.links.name(link), %to, "no way leads there any more");
@@ -98,6 +102,7 @@ impl Instance {
             }
         }
         self.tell_own_addresses();
+        Ok(())
     }
 
     /// Whether this host is in any network, as far as it is known.

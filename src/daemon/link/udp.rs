@@ -27,6 +27,7 @@ use std::slice::ChunksMut;
 use meshnet_proto::link::{AddrKind, Airtime, LinkAddr, LinkCaps, Refusal, Transmit};
 use nix::libc;
 use quinn_udp::{RecvMeta, UdpSockRef, UdpSocketState};
+use socket2::SockRef;
 use tokio::io::Interest;
 use tracing::debug;
 
@@ -256,6 +257,15 @@ impl UdpLink {
     #[must_use]
     pub fn finds_no_way(&self, to: LinkAddr, dark: &[IpAddr]) -> bool {
         to.as_udp().is_some_and(|to| self.scout.finds_no_way(to, dark))
+    }
+
+    /// Returns the interface that the socket is bound to, by its name at present; an error if that interface is gone. One of the
+    /// same name that comes later is another.
+    ///
+    /// # Errors
+    /// If there is no such interface any more.
+    pub fn device(&self) -> io::Result<Option<Vec<u8>>> {
+        SockRef::from(self.socket.socket()).device()
     }
 
     /// Forgets from which address each peer is answered: call it when addresses or routes of this host have changed.

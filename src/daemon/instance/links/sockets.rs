@@ -1,5 +1,9 @@
 //! The sockets of udp links, and what becomes of one that fails: it is closed, its link is down, and it is opened again
-//! until that works. A socket that takes a capability to open stays closed until the daemon is restarted.
+//! until that works, or as soon as something changes around this host. A socket that takes a capability to open stays closed
+//! until the daemon is restarted.
+//!
+//! A socket that is bound to an interface fails with that: the kernel binds it to the one that is there, and another of the
+//! same name, a modem that is plugged in again, takes another socket.
 
 use std::io;
 use std::time::{Duration, Instant};
@@ -73,6 +77,34 @@ impl Links {
         Ok(())
     }
 
+    /// Those whose sockets are bound to interfaces that are gone, or have another name.
+    fn lost(&self) -> Vec<LinkId> {
+        let is_lost = |running: &Running| match (&running.carrier, &running.spec.kind) {
+            (Carrier::Udp(link), LinkKind::Udp(UdpSpec { device: Some(wanted), .. })) => {
+                link.device().ok().flatten().is_none_or(|device| device != wanted.as_bytes())
+            }
+            _ => false,
+        };
+        self.running.iter().filter(|(_, running)| is_lost(running)).map(|(id, _)| *id).collect()
+    }
+
+    /// Why the socket of a link may not be opened again, if it may not.
+    fn takes_capability(&self, id: LinkId) -> Option<&'static str> {
+        match &self.running.get(&id)?.spec.kind {
+            LinkKind::Udp(udp) => udp.takes_capability(),
+            LinkKind::Meshtastic(_) => None,
+        }
+    }
+
+    /// Has no closed socket wait any longer.
+    fn hurry(&mut self) {
+        for running in self.running.values_mut() {
+            if let Carrier::Shut(shut) = &mut running.carrier {
+                shut.retry_at = tokio::time::Instant::now();
+            }
+        }
+    }
+
     /// Opens the socket of a udp link again, if it is shut and that is due; returns what it promises, which the caller tells
     /// the core.
     fn reopen(&mut self, id: LinkId) -> Option<LinkCaps> {
@@ -101,11 +133,32 @@ impl Instance {
     /// The socket of a udp link fails: peers are reached otherwise until there is another.
     pub(super) fn shut(&mut self, id: LinkId, error: &io::Error, now: Instant) -> anyhow::Result<()> {
         let name = self.links.name(id).to_owned();
-        warn!(link = name, %error, "the UDP socket failed, and is opened again");
+        match self.links.takes_capability(id) {
+            None => warn!(link = name, %error, "the UDP socket failed, and is opened again"),
+            Some(what) => warn!(
+                link = name, %error,
+                "the UDP socket failed, and the network has to be restarted: {what}, which only a start has"
+            ),
+        }
         self.links.shut(id, error)?;
         self.control.tell(Change::LinkDown(name));
         self.note_change();
         self.node.handle_link(id, LinkEvent::Down, now);
+        Ok(())
+    }
+
+    /// Closes the sockets whose interfaces are gone.
+    pub(in crate::instance) fn shut_lost(&mut self, now: Instant) -> anyhow::Result<()> {
+        for id in self.links.lost() {
+            self.shut(id, &io::Error::from_raw_os_error(nix::libc::ENODEV), now)?;
+        }
+        Ok(())
+    }
+
+    /// Something changed around this host: an interface may be gone, or there again.
+    pub(in crate::instance) fn follow_devices(&mut self, now: Instant) -> anyhow::Result<()> {
+        self.shut_lost(now)?;
+        self.links.hurry();
         Ok(())
     }
 

@@ -3,7 +3,6 @@
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 
-use anyhow::Context as _;
 use nix::libc;
 use nix::sys::socket::{setsockopt, sockopt};
 use quinn_udp::{UdpSockRef, UdpSocketState};
@@ -58,22 +57,24 @@ pub fn open(name: &str, spec: &UdpSpec) -> anyhow::Result<Opened> {
         }
         _ => Err(error),
     });
-    let (socket, scout) = opened.with_context(|| match error_hint(spec) {
-        Some(hint) => format!("cannot listen on UDP port {} ({hint})", spec.port),
-        None => format!("cannot listen on UDP port {} of {address}", spec.port),
+    let (socket, scout) = opened.map_err(|error| {
+        let why = hint(spec, &error).unwrap_or_else(|| format!("of {address}"));
+        anyhow::Error::new(error).context(format!("cannot listen on UDP port {} {why}", spec.port))
     })?;
     Ok(Opened { socket, scout })
 }
 
-/// What most likely is in the way.
-fn error_hint(spec: &UdpSpec) -> Option<String> {
-    match (&spec.device, spec.fwmark) {
-        (Some(device), _) => Some(format!("through the interface {device}, which must be there")),
-        (None, Some(mark)) => Some(format!(
+/// What is in the way, if the error tells.
+fn hint(spec: &UdpSpec, error: &io::Error) -> Option<String> {
+    match (error.raw_os_error()?, &spec.device, spec.fwmark) {
+        (libc::ENODEV, Some(device), _) => {
+            Some(format!("through the interface {device}, which must be there"))
+        }
+        (libc::EPERM, _, Some(mark)) => Some(format!(
             "with the mark {mark:#x}, which takes CAP_NET_ADMIN: only a start of the daemon has it"
         )),
-        (None, None) if (1..1024).contains(&spec.port) => {
-            Some("a port below 1024 takes CAP_NET_BIND_SERVICE".to_owned())
+        (libc::EACCES, ..) if (1..1024).contains(&spec.port) => {
+            Some("(a port below 1024 takes CAP_NET_BIND_SERVICE)".to_owned())
         }
         _ => None,
     }

@@ -1,6 +1,6 @@
 //! On the loopback interface.
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
 use super::*;
@@ -82,6 +82,33 @@ async fn a_socket_for_both_families_speaks_both_and_names_addresses_plainly() {
     both.send_row(address(&v4), b"back", None).unwrap();
     let from = LinkAddr::udp((Ipv4Addr::LOCALHOST, port).into());
     assert_eq!(receive(&mut v4, 1).await, [(from, b"back".to_vec())]);
+}
+
+#[tokio::test]
+async fn ipv6_works_as_ipv4_does_through_the_socket_for_both() {
+    let mut both = open("udp0", &spec(None)).unwrap().into_async().unwrap();
+    let mut v6 = open("udp1", &spec(Some(Ipv6Addr::LOCALHOST.into()))).unwrap().into_async().unwrap();
+    let at = LinkAddr::udp((Ipv6Addr::LOCALHOST, both.local_addr().unwrap().port()).into());
+    // Rows both ways, longer than one call takes.
+    let bytes: Vec<u8> = (0..1400 * 90 + 1).map(|at: usize| (at / 1400 % 251) as u8).collect();
+    let datagrams: Vec<_> = bytes.chunks(1400).map(<[u8]>::to_vec).collect();
+    v6.send_row(at, &bytes, Some(1400)).unwrap();
+    let got = receive(&mut both, datagrams.len()).await;
+    assert!(got.iter().all(|(from, _)| *from == address(&v6)), "{:?}", got[0].0);
+    assert!(got.into_iter().map(|(_, datagram)| datagram).eq(datagrams.iter().cloned()));
+    both.send_row(address(&v6), &bytes, Some(1400)).unwrap();
+    let got = receive(&mut v6, datagrams.len()).await;
+    assert!(got.iter().all(|(from, _)| *from == at));
+    assert!(got.into_iter().map(|(_, datagram)| datagram).eq(datagrams));
+    assert!(both.counters().send_calls < 10 && both.caps().segments > 1, "{:?}", both.counters());
+
+    // What comes back for an address of one family is not put down to the other.
+    let gone = address(&v6);
+    drop(v6);
+    both.send_row(gone, b"anybody?", None).unwrap();
+    assert_eq!(evidence(&mut both).await, Evidence::Unreachable { to: gone, reason: Reason::Refused });
+    assert!(!both.finds_no_way(gone, &[]));
+    assert!(both.finds_no_way(gone, &[Ipv6Addr::LOCALHOST.into()]), "its source is dark");
 }
 
 #[tokio::test]

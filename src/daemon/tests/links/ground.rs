@@ -1,6 +1,7 @@
 //! Three hosts on one simulated air: west has two peers, east and north. A cable may join west and east.
 
 use std::fs;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use meshnet_system::config::{Config, Peer, PeerMode, private_key};
 use meshnet_system::daemon::{Daemon, Make};
 use meshnet_system::flow::{self, Background};
 use meshnet_system::namespace::Namespace;
-use meshnet_system::ping;
+use meshnet_system::ping::{self, Ping};
 use meshnet_system::radiosim::{AirSpec, Port, Radiosim};
 use meshnet_system::wait::wait_for;
 use nix::sys::signal::Signal;
@@ -61,21 +62,30 @@ impl Host {
         Ok(self.daemon.status()?["links"].as_array().context("no links")?.clone())
     }
 
-    /// Waits until the peer at an address is reached in a way.
+    /// Waits until the peer at an address is reached in a way. Traffic asks for it meanwhile: an announcement that the air lost is
+    /// not repeated for its own sake.
     pub(super) fn wait_for_tier(&mut self, at: &str, tier: &str) -> Result<()> {
-        wait_for(&format!("{at} to be {tier}"), LIMIT, || Ok((self.peer(at)?["tier"] == tier).then_some(())))
+        let one = Ping { count: 1, limit: Duration::from_secs(1), ..Ping::default() };
+        wait_for(&format!("{at} to be {tier}"), LIMIT, || {
+            one.run(&self.namespace, at)?;
+            Ok((self.peer(at)?["tier"] == tier).then_some(()))
+        })
+    }
+
+    /// One of its ports.
+    pub(super) fn at(&self, port: u16) -> SocketAddr {
+        SocketAddr::new(self.inside.parse().expect("written above as an address"), port)
     }
 
     /// Sends so many bytes to another one, each of which is checked.
     pub(super) fn send(&self, other: &Self, len: usize) -> Result<()> {
-        let at = format!("{}:4000", other.inside).parse()?;
-        flow::transfer(&self.namespace, &other.namespace, at, &flow::noise(len, 1), LIMIT).map(drop)
+        flow::transfer(&self.namespace, &other.namespace, other.at(4000), &flow::noise(len, 1), LIMIT)
+            .map(drop)
     }
 
     /// Begins to send so many bytes to another one.
     pub(super) fn transfer(&self, other: &Self, len: usize) -> Result<Background> {
-        let at = format!("{}:4001", other.inside).parse()?;
-        Background::start(&self.namespace, &other.namespace, at, flow::noise(len, 2), 3 * LIMIT)
+        Background::start(&self.namespace, &other.namespace, other.at(4001), flow::noise(len, 2), 3 * LIMIT)
     }
 
     /// What of the interface and the daemon goes with links where air is free: how many frames the kernel keeps, whether it
@@ -156,4 +166,11 @@ pub(super) fn by_cable(dir: &Path) -> Result<([Host; 2], Cable, Radiosim)> {
     }
     west.reach(&east)?;
     Ok(([west, east], cable, sim))
+}
+
+/// Has a stopped daemon know its peer at another address, and its one link with further lines.
+pub(super) fn configure(host: &mut Host, at: &str, lines: &str) {
+    let config = host.daemon.config_mut();
+    config.more = vec![format!("[Link]\nType = udp\nName = bound\nListenPort = 51820\n{lines}")];
+    config.peers[0].endpoints = vec![format!("{at}:51820")];
 }

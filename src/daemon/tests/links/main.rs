@@ -1,4 +1,6 @@
 //! What becomes of links while a network runs, told by the real daemon on real interfaces.
 
+mod devices;
 mod ground;
 mod reload;
+mod routing;
