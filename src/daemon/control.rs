@@ -23,18 +23,54 @@ use crate::config::Endpoint;
 pub const COMMANDS: usize = 32;
 /// How much news a listener may be behind.
 pub const CHANGES: usize = 256;
-/// For how long a description serves for further questions: one reading of all properties of all objects is one look at
+/// For how long a description serves for further questions: one reading of all properties of an object is one look at
 /// the core.
 const FRESH: Duration = Duration::from_millis(100);
 
-/// The last description. Held for the time of a copy of an `Arc`.
+/// How much of the network is to be described. What is not asked for is left empty in the answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope {
+    /// All of it, which takes time in proportion to the peers.
+    Everything,
+    /// Everything but the peers.
+    WithoutPeers,
+    /// One peer alone, and neither links nor drops.
+    Peer(PublicKey),
+}
+
+/// The last descriptions. Held for the time of a copy of an `Arc`.
 type Last = Arc<Mutex<Described>>;
 
-/// A description, and how much news there was when it was asked for: one that news overtook on its way is not kept.
+/// The last description of each kind, and how much news there was when it was asked for: one that news overtook on its way is
+/// not kept.
 #[derive(Debug, Default)]
 struct Described {
     news: u64,
-    last: Option<(Instant, Arc<Network>)>,
+    everything: Option<(Instant, Arc<Network>)>,
+    without_peers: Option<(Instant, Arc<Network>)>,
+    /// Of the peer that was asked for last: readers take all that they want of one before they turn to the next.
+    peer: Option<(PublicKey, Instant, Arc<Network>)>,
+}
+
+impl Described {
+    fn get(&self, scope: Scope) -> Option<Arc<Network>> {
+        let (made, network) = match (scope, &self.peer) {
+            (Scope::Everything, _) => self.everything.as_ref().map(|(made, network)| (made, network)),
+            (Scope::WithoutPeers, _) => self.without_peers.as_ref().map(|(made, network)| (made, network)),
+            (Scope::Peer(asked), Some((key, made, network))) if asked == *key => Some((made, network)),
+            (Scope::Peer(_), _) => None,
+        }?;
+        (made.elapsed() < FRESH).then(|| Arc::clone(network))
+    }
+
+    fn keep(&mut self, scope: Scope, network: Arc<Network>) {
+        let now = Instant::now();
+        match scope {
+            Scope::Everything => self.everything = Some((now, network)),
+            Scope::WithoutPeers => self.without_peers = Some((now, network)),
+            Scope::Peer(key) => self.peer = Some((key, now, network)),
+        }
+    }
 }
 
 /// What a peer is to be; `None` leaves it as it is (or, for a peer that is added, empty).
@@ -66,8 +102,10 @@ pub type Reply<T> = oneshot::Sender<Result<T, Error>>;
 /// An order to the core's task. One that nobody waits for any more is carried out all the same.
 #[derive(Debug)]
 pub enum Command {
-    /// Says how everything is.
-    Describe(Reply<Network>),
+    /// Says how things are; `NoSuchPeer` if the peer that is meant is none of the network's.
+    Describe(Scope, Reply<Network>),
+    /// Says who the peers are.
+    Members(Reply<Vec<PublicKey>>),
     /// Adds a peer.
     AddPeer(PublicKey, PeerChange, Reply<()>),
     /// Changes a peer that was added over the bus.
@@ -91,7 +129,7 @@ pub enum Change {
     PeerDown(PublicKey),
     /// The peer is reached another way.
     PathChanged(PublicKey),
-    /// Another property of the peer that does not only count.
+    /// Another property of the peer that does not only count, or the peer came or went.
     PeerChanged(PublicKey),
     /// A link works.
     LinkUp(String),
@@ -99,7 +137,7 @@ pub enum Change {
     LinkDown(String),
     /// Another property of the link that does not only count.
     LinkChanged(String),
-    /// There are other peers or links than before, or the network's own properties are others.
+    /// There may be other peers or links than before, all of them may be otherwise, or the network's own properties are.
     Network,
 }
 
@@ -138,8 +176,7 @@ impl Control {
     pub fn tell(&self, change: Change) {
         // A description made before the news is none any more. No listener is no error.
         let mut described = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        described.news += 1;
-        described.last = None;
+        *described = Described { news: described.news + 1, ..Described::default() };
         drop(described);
         let _ = self.changes.send(change);
     }
@@ -157,30 +194,35 @@ impl Handle {
     /// # Errors
     /// `Failed` if the network is stopping, `Busy` if too many orders wait.
     pub async fn describe(&self) -> Result<Arc<Network>, Error> {
-        if let Ok(network) = self.fresh() {
+        self.describe_only(Scope::Everything).await
+    }
+
+    /// Says how as much is as is asked for, at most a tenth of a second ago.
+    ///
+    /// # Errors
+    /// As [`Self::describe`]; `NoSuchPeer` if there is no such peer.
+    pub async fn describe_only(&self, scope: Scope) -> Result<Arc<Network>, Error> {
+        if let Ok(network) = self.fresh(scope) {
             return Ok(network);
         }
         let _asking = self.asking.lock().await;
-        let news = match self.fresh() {
+        let news = match self.fresh(scope) {
             Ok(network) => return Ok(network),
             Err(news) => news,
         };
-        let network = Arc::new(self.order(Command::Describe).await?);
+        let network = Arc::new(self.order(|reply| Command::Describe(scope, reply)).await?);
         let mut described = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         if described.news == news {
-            described.last = Some((Instant::now(), Arc::clone(&network)));
+            described.keep(scope, Arc::clone(&network));
         }
         drop(described);
         Ok(network)
     }
 
     /// The last description if it still serves, or else how much news there was.
-    fn fresh(&self) -> Result<Arc<Network>, u64> {
+    fn fresh(&self, scope: Scope) -> Result<Arc<Network>, u64> {
         let described = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        match &described.last {
-            Some((made, network)) if made.elapsed() < FRESH => Ok(Arc::clone(network)),
-            _ => Err(described.news),
-        }
+        described.get(scope).ok_or(described.news)
     }
 
     /// Gives an order and waits for its outcome.

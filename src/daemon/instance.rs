@@ -29,6 +29,7 @@ use std::pin::pin;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, bail};
+use meshnet_bus::Error;
 use meshnet_proto::Node;
 use meshnet_proto::key::{PrivateKey, PublicKey};
 use meshnet_proto::link::{LinkEvent, LinkId, Transmit};
@@ -45,10 +46,10 @@ use self::store::Store;
 use self::timer::Timer;
 use self::tuning::Tuner;
 use crate::config::{Config, Source};
-use crate::control::{Change, Control, Handle};
+use crate::control::{Change, Control, Handle, Scope};
 use crate::link::{FromLink, udp};
 use crate::netlink::{Interface, InterfaceEvent, Settings};
-use crate::peers::Roster;
+use crate::peers::{Member, Roster};
 use crate::service;
 use crate::status::{self, Identity};
 use crate::systemd::Supervisor;
@@ -123,8 +124,6 @@ pub struct Instance {
     interface: Interface,
     /// What the interface is, unless the kernel refused to make it so.
     settings: Option<Settings>,
-    /// A handshake message was sent since clients were last told to look.
-    handshaking: bool,
     interface_events: mpsc::Receiver<InterfaceEvent>,
     store: Store,
     status_path: PathBuf,
@@ -184,8 +183,11 @@ pub async fn run(parts: Parts) -> anyhow::Result<()> {
 
 impl Instance {
     fn new(parts: Parts) -> anyhow::Result<Self> {
-        let Parts { source, bus_name: _, config, roster, private_key, tap, control, mut sockets, .. } = parts;
+        let Parts { source, bus_name: _, mut config, roster, private_key, tap, control, mut sockets, .. } =
+            parts;
         let Parts { interface, settings, interface_events, state_path, status_path, .. } = parts;
+        // The roster has them.
+        config.peers = Vec::new();
         let started = Instant::now();
         let public_key = private_key.public();
         let unix_time = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -230,7 +232,6 @@ impl Instance {
             from_links,
             interface,
             settings: Some(settings),
-            handshaking: false,
             interface_events,
             store,
             status_path,
@@ -382,12 +383,11 @@ impl Instance {
             }
             may_send = self.blocked.is_none() && self.store.save(&mut self.node, now);
         }
-        if std::mem::take(&mut self.handshaking) {
-            self.control.tell(Change::Network);
+        while let Some(peer) = self.node.poll_handshaking() {
+            self.control.tell(Change::PeerChanged(peer));
         }
         while let Some(event) = self.node.poll_event() {
             self.handle_event(&event, now);
-            self.note_change();
         }
         self.tune_routes();
         Ok(more)
@@ -395,14 +395,36 @@ impl Instance {
 
     /// Says how everything is.
     fn describe(&self, now: Instant) -> meshnet_bus::describe::Network {
-        let identity = Identity {
+        let identity = self.identity(self.roster.members());
+        status::describe(identity, &self.node.snapshot(now), &self.links.status(), now)
+    }
+
+    /// Says how as much is as was asked for.
+    fn describe_scope(&self, scope: Scope, now: Instant) -> Result<meshnet_bus::describe::Network, Error> {
+        match scope {
+            Scope::Everything => Ok(self.describe(now)),
+            Scope::WithoutPeers => {
+                let snapshot = self.node.snapshot_without_peers(now);
+                Ok(status::describe(self.identity(&[]), &snapshot, &self.links.status(), now))
+            }
+            Scope::Peer(key) => {
+                let found = self.roster.get(&key).zip(self.node.snapshot_of(&key));
+                let gone = || Error::NoSuchPeer(format!("the peer {key} is gone"));
+                let (member, snapshot) = found.ok_or_else(gone)?;
+                let links = self.links.specs().map(|(id, spec)| (id, spec.name.as_str())).collect();
+                Ok(status::describe_peer(self.identity(&[]), member, &snapshot, &links, now))
+            }
+        }
+    }
+
+    const fn identity<'a>(&'a self, peers: &'a [Member]) -> Identity<'a> {
+        Identity {
             config: &self.config,
-            peers: self.roster.members(),
+            peers,
             public_key: self.public_key,
             started: self.started,
             state: self.state,
-        };
-        status::describe(identity, &self.node.snapshot(now), &self.links.status(), now)
+        }
     }
 
     /// Says so if the network's state is another than before.

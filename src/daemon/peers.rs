@@ -60,6 +60,8 @@ pub struct Member {
 pub struct Roster {
     path: PathBuf,
     members: Vec<Member>,
+    /// Where in `members` each is, in the order of their keys.
+    by_key: Vec<u32>,
     /// Added over the bus, and contradicted by the configuration file.
     shadowed: Vec<Member>,
 }
@@ -83,7 +85,8 @@ impl Roster {
             })?;
         }
         let added = added.into_iter().map(|peer| Member { peer, origin: Origin::Bus });
-        Ok(Self { path, members: Vec::new(), shadowed: added.collect() }.reconfigured(configured))
+        let nobody = Self { path, members: Vec::new(), by_key: Vec::new(), shadowed: added.collect() };
+        Ok(nobody.reconfigured(configured))
     }
 
     /// Returns the roster with other peers in the configuration file.
@@ -106,7 +109,14 @@ impl Roster {
                 }
             }
         }
-        Self { path: self.path.clone(), members, shadowed }
+        Self { path: self.path.clone(), by_key: Vec::new(), members, shadowed }.indexed()
+    }
+
+    /// Brings `by_key` in line with `members`, which are to be no others after it.
+    fn indexed(mut self) -> Self {
+        self.by_key = (0..).take(self.members.len()).collect();
+        self.by_key.sort_unstable_by_key(|at| self.members[*at as usize].peer.core.public_key);
+        self
     }
 
     /// Everybody that the network runs with: those of the configuration file first.
@@ -118,7 +128,9 @@ impl Roster {
     /// Returns the member with this key.
     #[must_use]
     pub fn get(&self, key: &PublicKey) -> Option<&Member> {
-        self.members.iter().find(|member| member.peer.core.public_key == *key)
+        let key_at = |at: &u32| self.members[*at as usize].peer.core.public_key;
+        let place = self.by_key.binary_search_by_key(key, key_at).ok()?;
+        Some(&self.members[self.by_key[place] as usize])
     }
 
     /// Returns what the network calls a peer: its name, or enough of its key to tell it from others.
@@ -141,7 +153,7 @@ impl Roster {
             Some(member) => *member = added,
             None => roster.members.push(added),
         }
-        roster
+        roster.indexed()
     }
 
     /// Returns the roster without a peer.
@@ -150,7 +162,7 @@ impl Roster {
         let mut roster = self.clone();
         roster.members.retain(|member| member.peer.core.public_key != *key);
         roster.shadowed.retain(|member| member.peer.core.public_key != *key);
-        roster
+        roster.indexed()
     }
 
     /// How many peers were added over the bus.

@@ -5,7 +5,8 @@
 //! objects up on any connection, for a peer-to-peer one.
 //!
 //! The parts: `network`, `peer`, `link`, `radio` and `log_control` are the interfaces, whose documentation is in the
-//! interface XML (`dist/dbus`); `tree` adds and removes objects and emits signals; `authorizer` asks polkit; `limits` and
+//! interface XML (`dist/dbus`); `tree` adds and removes objects and emits signals (`digest` is what it
+//! remembers of them); `authorizer` asks polkit; `limits` and
 //! `gate` bound what callers can cost; `arguments` and `secret` read what they send.
 //!
 //! Invariants: nothing is changed for a caller that polkit did not allow it to; no caller makes memory grow, or the core
@@ -14,6 +15,7 @@
 mod arguments;
 pub mod authorizer;
 mod core;
+mod digest;
 pub mod gate;
 pub mod interface;
 pub mod limits;
@@ -29,11 +31,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use meshnet_bus::names::{BUS_NAME, Instance, ROOT};
+use meshnet_bus::names::{BUS_NAME, Instance};
 use tokio::task::JoinHandle;
 use tracing::{info, warn};
 use zbus::Connection;
-use zbus::fdo::{ObjectManager, RequestNameFlags, RequestNameReply};
+use zbus::fdo::{RequestNameFlags, RequestNameReply};
 
 use self::authorizer::{Authorizer, Polkit};
 use self::core::Core;
@@ -84,7 +86,6 @@ pub async fn serve(
     let server = connection.object_server();
     server.at(log_control::PATH, LogControl::new(core.clone())).await?;
     let tree = Tree::new(connection, core).await?;
-    server.at(ROOT, ObjectManager).await?;
     Ok(Served { _task: Task(tokio::spawn(tree.follow(news))) })
 }
 

@@ -16,6 +16,9 @@ use crate::config;
 use crate::link::LinkStatus;
 use crate::peers::Member;
 
+/// What links are called.
+pub type LinkNames<'a> = BTreeMap<LinkId, &'a str>;
+
 /// What a snapshot does not know of its network.
 #[derive(Debug, Clone, Copy)]
 pub struct Identity<'a> {
@@ -31,7 +34,8 @@ pub struct Identity<'a> {
     pub state: (&'static str, Option<&'static str>),
 }
 
-/// Puts together what the core and the drivers know.
+/// Puts together what the core and the drivers know. Peers are described if they are among `identity.peers` and in the
+/// snapshot.
 #[must_use]
 pub fn describe(
     identity: Identity<'_>,
@@ -42,10 +46,11 @@ pub fn describe(
     let config = identity.config;
     let (state, reason) = identity.state;
     // The core may keep another order: here it is that of the configuration.
+    let found: BTreeMap<_, _> = snapshot.peers.iter().map(|peer| (peer.public_key, peer)).collect();
+    let names = links.iter().map(|(id, status)| (*id, status.name.as_str())).collect();
     let peers = identity.peers.iter().filter_map(|member| {
-        let key = member.peer.core.public_key;
-        let found = snapshot.peers.iter().find(|peer| peer.public_key == key)?;
-        Some(peer(found, member, links, now))
+        let found = found.get(&member.peer.core.public_key)?;
+        Some(peer(found, member, &names, now))
     });
     Network {
         schema: SCHEMA,
@@ -62,6 +67,20 @@ pub fn describe(
         links: links.iter().map(|(id, status)| link(*id, status, &snapshot.links)).collect(),
         drops: drops(&snapshot.drops),
     }
+}
+
+/// Says how one peer is, which no other has a part in: neither links nor drops are in it.
+#[must_use]
+pub fn describe_peer(
+    identity: Identity<'_>,
+    member: &Member,
+    snapshot: &PeerSnapshot,
+    links: &LinkNames<'_>,
+    now: Instant,
+) -> Network {
+    let nothing = Snapshot { peers: Vec::new(), links: Vec::new(), drops: Drops::new() };
+    let network = describe(Identity { peers: &[], ..identity }, &nothing, &BTreeMap::new(), now);
+    Network { peers: vec![peer(snapshot, member, links, now)], ..network }
 }
 
 /// Returns the text of the status file.
@@ -104,12 +123,7 @@ pub fn states(network: &Network) -> String {
     links.join(", ")
 }
 
-fn peer(
-    snapshot: &PeerSnapshot,
-    member: &Member,
-    links: &BTreeMap<LinkId, LinkStatus>,
-    now: Instant,
-) -> Peer {
+fn peer(snapshot: &PeerSnapshot, member: &Member, links: &LinkNames<'_>, now: Instant) -> Peer {
     let ago = |then: Option<Instant>| then.map(|then| now.saturating_duration_since(then).as_secs());
     let core = &member.peer.core;
     let link = snapshot.endpoint.and_then(|(link, _)| links.get(&link));
@@ -127,7 +141,7 @@ fn peer(
         last_handshake_seconds: ago(snapshot.last_handshake),
         last_seen_seconds: ago(snapshot.last_seen),
         endpoint: snapshot.endpoint.map(|(_, to)| to.to_string()),
-        link: link.map(|status| status.name.clone()),
+        link: link.map(|name| (*name).to_owned()),
         endpoints: member.peer.endpoints().map(|endpoint| endpoint.to_string()).collect(),
         allowed_ips: core.allowed_ips.iter().map(ToString::to_string).collect(),
         rtt_ms: snapshot.rtt.map(|rtt| rtt.as_secs_f64() * 1000.0),
@@ -143,11 +157,11 @@ fn peer(
 }
 
 /// The ways to a peer, the one that is used first.
-fn paths(snapshot: &PeerSnapshot, links: &BTreeMap<LinkId, LinkStatus>, now: Instant) -> Vec<Path> {
+fn paths(snapshot: &PeerSnapshot, links: &LinkNames<'_>, now: Instant) -> Vec<Path> {
     let mut views: Vec<&PathView> = snapshot.ways.iter().flat_map(|ways| &ways.paths).collect();
     views.sort_by_key(|view| !view.current);
     let path = |view: &PathView| Path {
-        link: links.get(&view.link).map(|status| status.name.clone()).unwrap_or_default(),
+        link: links.get(&view.link).map(|name| (*name).to_owned()).unwrap_or_default(),
         endpoint: view.to.to_string(),
         tier: view.tier.as_str().to_owned(),
         state: view.state.as_str().to_owned(),

@@ -34,6 +34,7 @@ mod quality;
 mod rekey;
 mod roster;
 mod silence;
+mod snapshot;
 mod stamps;
 mod stock;
 mod store;
@@ -64,7 +65,7 @@ use self::wireguard::Clock;
 use crate::account::Account;
 use crate::aead::{Aead, Portable};
 use crate::config::{Config, ConfigError};
-use crate::event::{DropReason, Event, LinkSnapshot, PeerSnapshot, Snapshot, Ways};
+use crate::event::{DropReason, Event};
 use crate::frame::Mac;
 use crate::key::{PrivateKey, PublicKey};
 use crate::limit::Bucket;
@@ -149,6 +150,8 @@ pub struct Node {
     /// The identifier of our pings, and the key that marks them.
     ping_id: u16,
     ping_key: [u8; 32],
+    /// Peers that handshake messages left for since that was last told.
+    handshaking: BTreeSet<PeerIndex>,
     /// Peers that something happened to which the state file may have to tell.
     unsaved: BTreeSet<PeerIndex>,
     stamps: StampStore,
@@ -215,6 +218,7 @@ impl Node {
             next_ping: 0,
             ping_id: u16::from_be_bytes(ping_id),
             ping_key,
+            handshaking: BTreeSet::new(),
             unsaved: BTreeSet::new(),
             stamps: StampStore::default(),
             store_due: false,
@@ -364,44 +368,6 @@ impl Node {
         links.chain(peer).chain(self.ping_deadline()).chain(self.stamps.deadline()).min()
     }
 
-    /// Returns the state of everything, for status displays.
-    #[must_use]
-    pub fn snapshot(&self, now: Instant) -> Snapshot {
-        let peers = self.peers.iter().map(|(at, peer)| PeerSnapshot {
-            public_key: peer.public_key,
-            state: peer.state(),
-            last_handshake: match &peer.keying {
-                Keying::Pki(pki) => pki.last_handshake(),
-                Keying::Symmetric(_) => None,
-                Keying::Wireguard(wireguard) => wireguard.tunnel.last_handshake(),
-            },
-            ways: match &peer.keying {
-                Keying::Wireguard(wireguard) => Some(Ways {
-                    tier: wireguard.paths.tier(),
-                    why: wireguard.paths.why().0,
-                    paths: wireguard.paths.views().collect(),
-                }),
-                Keying::Pki(_) | Keying::Symmetric(_) => None,
-            },
-            last_seen: peer.last_seen,
-            endpoint: self.path(at),
-            sent: peer.sent,
-            received: peer.received,
-            waiting: peer.waiting_len(),
-            drops: self.account.of(at),
-            rtt: peer.quality.rtt(),
-            loss: peer.quality.loss(),
-        });
-        let links = self.links.iter().map(|(link, state)| LinkSnapshot {
-            link: *link,
-            up: state.caps.is_some(),
-            queued: state.queue.by_class(),
-            airtime_used: state.budget.as_ref().map_or(Duration::ZERO, |budget| budget.used(now)),
-            airtime_left: state.budget.as_ref().map(|budget| budget.left(Class::Handshake, now)),
-        });
-        Snapshot { peers: peers.collect(), links: links.collect(), drops: self.account.total().clone() }
-    }
-
     fn transmit(&mut self, link: LinkId, ready: links::Ready, now: Instant) -> Option<Transmit> {
         let state = self.links.get_mut(&link)?;
         let price = state.datagram_price(ready.payload.len());
@@ -411,6 +377,9 @@ impl Node {
         state.room = state.room.saturating_sub(1);
         let token = self.next_token;
         self.next_token += 1;
+        if ready.class == Class::Handshake {
+            self.handshaking.insert(ready.peer);
+        }
         let sent = &mut self.peers[ready.peer].sent;
         sent.datagrams += 1;
         sent.airtime += price;

@@ -28,8 +28,12 @@ impl Instance {
     pub(super) async fn handle_command(&mut self, command: Command) {
         // Nobody may wait any more: then the outcome is only in the log.
         match command {
-            Command::Describe(reply) => {
-                let _ = reply.send(Ok(self.describe(Instant::now())));
+            Command::Describe(scope, reply) => {
+                let _ = reply.send(self.describe_scope(scope, Instant::now()));
+            }
+            Command::Members(reply) => {
+                let members = self.roster.members().iter();
+                let _ = reply.send(Ok(members.map(|member| member.peer.core.public_key).collect()));
             }
             Command::AddPeer(key, change, reply) => {
                 let _ = reply.send(self.add_peer(key, change).await);
@@ -81,7 +85,7 @@ impl Instance {
         };
         let added = changed(&Member { peer: blank, origin: Origin::Bus }, change)?;
         self.check_reach(&added.peer)?;
-        self.replace(self.roster.with(added)).await?;
+        self.replace(&key, self.roster.with(added)).await?;
         info!(peer = self.roster.name(&key), "peer is added over the bus");
         Ok(())
     }
@@ -89,15 +93,14 @@ impl Instance {
     async fn set_peer(&mut self, key: PublicKey, change: PeerChange) -> Result<(), Error> {
         let member = changed(self.of_bus(&key)?, change)?;
         self.check_reach(&member.peer)?;
-        self.replace(self.roster.with(member)).await?;
+        self.replace(&key, self.roster.with(member)).await?;
         info!(peer = self.roster.name(&key), "peer is changed over the bus");
-        self.control.tell(Change::PeerChanged(key));
         Ok(())
     }
 
     async fn remove_peer(&mut self, key: &PublicKey) -> Result<(), Error> {
         self.of_bus(key)?;
-        self.replace(self.roster.without(key)).await
+        self.replace(key, self.roster.without(key)).await
     }
 
     /// The session protocol with a peer of which nobody said it: as in a configuration file.
@@ -159,8 +162,8 @@ impl Instance {
         self.roster.get(key).ok_or_else(unknown)
     }
 
-    /// Makes `wanted` the network's peers: in the core, on disk, in the kernel, or nowhere.
-    async fn replace(&mut self, wanted: Roster) -> Result<(), Error> {
+    /// Makes `wanted`, where one peer is another, the network's peers: in the core, on disk, in the kernel, or nowhere.
+    async fn replace(&mut self, key: &PublicKey, wanted: Roster) -> Result<(), Error> {
         let before = self.roster.clone();
         self.check(&wanted)?;
         let mut outcome = self.change_peers(wanted);
@@ -178,7 +181,7 @@ impl Instance {
             let _ = self.roster.save();
             let _ = self.settle_interface().await;
         }
-        self.control.tell(Change::Network);
+        self.control.tell(Change::PeerChanged(*key));
         outcome
     }
 
@@ -209,7 +212,7 @@ impl Instance {
         let now = Instant::now();
         if let Some(key) = key {
             self.known(&key)?;
-            if self.path_of(&key, now).is_none() {
+            if self.path_of(&key).is_none() {
                 return Err(Error::LinkDown("no link reaches the peer at present".to_owned()));
             }
             return self.node.rekey(&key, now).map_err(|error| Error::NotSupported(error.to_string()));
@@ -251,17 +254,14 @@ impl Instance {
     }
 
     /// The link that a peer is reached through.
-    fn path_of(&self, key: &PublicKey, now: Instant) -> Option<LinkId> {
-        let snapshot = self.node.snapshot(now);
-        let peer = snapshot.peers.iter().find(|peer| peer.public_key == *key)?;
-        peer.endpoint.map(|(link, _)| link)
+    fn path_of(&self, key: &PublicKey) -> Option<LinkId> {
+        self.node.snapshot_of(key)?.endpoint.map(|(link, _)| link)
     }
 
     /// Whether the hour leaves this much air on the peer's path.
     fn affords(&self, key: &PublicKey, air: Duration) -> Result<(), Error> {
-        let now = Instant::now();
-        let path = self.path_of(key, now);
-        let snapshot = self.node.snapshot(now);
+        let path = self.path_of(key);
+        let snapshot = self.node.snapshot_without_peers(Instant::now());
         let link = snapshot.links.iter().find(|link| Some(link.link) == path);
         match link.and_then(|link| link.airtime_left) {
             Some(left) if left < air => Err(Error::AirtimeExhausted(

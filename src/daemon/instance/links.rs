@@ -12,7 +12,7 @@ use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
-use meshnet_proto::link::{Class, LinkAddr, LinkCaps, LinkEvent, LinkId, Refusal, Transmit};
+use meshnet_proto::link::{LinkAddr, LinkCaps, LinkEvent, LinkId, Refusal, Transmit};
 use meshnet_proto::offload::SegmentKind;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, watch};
@@ -73,6 +73,14 @@ impl Carrier {
 }
 
 impl Running {
+    /// What a client would want to hear of at once. A driver's status has all peers' radios, so that it is not copied for this.
+    fn told(&self) -> Told {
+        match &self.carrier {
+            Carrier::Driver(link) => Told::of(&link.status.borrow()),
+            Carrier::Udp(_) | Carrier::Shut(_) => Told::of(&self.status()),
+        }
+    }
+
     fn status(&self) -> LinkStatus {
         match &self.carrier {
             Carrier::Driver(link) => link.status.borrow().clone(),
@@ -354,7 +362,7 @@ impl Instance {
             return;
         };
         // A driver's word that there is something to see may not have found room before this one.
-        let seen = Told::of(&running.status());
+        let seen = running.told();
         if running.told != seen {
             running.told = seen;
             self.control.tell(Change::LinkChanged(running.spec.name.clone()));
@@ -390,8 +398,6 @@ impl Instance {
         let (link, token) = (transmit.link, transmit.token);
         let (to, bytes, class) = (transmit.to, transmit.payload.len(), transmit.class);
         trace!(link = self.links.name(link), %to, bytes, ?class, token, "datagram to be sent");
-        // A handshake begins, or goes on: some peer's state may be another.
-        self.handshaking |= class == Class::Handshake;
         let Some(running) = self.links.running.get_mut(&link) else {
             bail!("the core sends to link {}, which there is not", link.0);
         };

@@ -18,6 +18,7 @@ impl Instance {
         match event {
             Event::PeerUp { peer } => self.control.tell(Change::PeerUp(*peer)),
             Event::PeerDown { peer } => self.control.tell(Change::PeerDown(*peer)),
+            Event::Rekeyed { peer } => self.control.tell(Change::PeerChanged(*peer)),
             Event::HandshakeTimedOut { peer, .. } => {
                 self.resolve_again(peer);
                 self.control.tell(Change::PeerChanged(*peer));
@@ -32,6 +33,9 @@ impl Instance {
             Event::PingAnswered { token, rtt } => self.ponged(*token, Some(*rtt)),
             Event::PingLost { token } => self.ponged(*token, None),
             _ => {}
+        }
+        if may_change_line(event) {
+            self.note_change();
         }
         self.log_event(event, now);
     }
@@ -111,4 +115,17 @@ impl Instance {
     fn peer_name(&self, key: &PublicKey) -> String {
         self.roster.name(key)
     }
+}
+
+/// Whether the service manager's line may read otherwise after it. That line is of the network as a whole, and what happens
+/// often in one with many peers has no part in it.
+const fn may_change_line(event: &Event) -> bool {
+    !matches!(
+        event,
+        Event::Rekeyed { .. }
+            | Event::PathChanged { .. }
+            | Event::HandshakeTimedOut { .. }
+            | Event::PingAnswered { .. }
+            | Event::PingLost { .. }
+    )
 }

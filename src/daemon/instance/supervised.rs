@@ -5,7 +5,7 @@
 
 use std::time::{Duration, Instant};
 
-use meshnet_proto::event::{LinkSnapshot, SessionState, Snapshot};
+use meshnet_proto::event::LinkSnapshot;
 
 use super::Instance;
 use crate::link::LinkStatus;
@@ -55,8 +55,8 @@ impl Instance {
         if let Some(failure) = &self.reload_failure {
             parts.push(format!("reload refused: {failure}"));
         }
-        let snapshot = self.node.snapshot(now);
-        parts.push(peers(&snapshot));
+        let snapshot = self.node.snapshot_without_peers(now);
+        parts.push(peers(self.node.count_peers()));
         for (id, status) in self.links.status() {
             let air = snapshot.links.iter().find(|snapshot| snapshot.link == id);
             parts.push(radio(&status, air));
@@ -65,9 +65,7 @@ impl Instance {
     }
 }
 
-fn peers(snapshot: &Snapshot) -> String {
-    let connected = snapshot.peers.iter().filter(|peer| peer.state == SessionState::Established).count();
-    let all = snapshot.peers.len();
+fn peers((connected, all): (usize, usize)) -> String {
     format!("{connected} of {all} peer{} connected", if all == 1 { "" } else { "s" })
 }
 

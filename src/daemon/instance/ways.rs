@@ -34,11 +34,13 @@ impl Instance {
     /// Tells the kernel if peers are reached by other means than it was told. It does not wait: packets go on meanwhile.
     pub(super) fn tune_routes(&mut self) {
         let due = self.tuner.take_due();
+        // Nearly always, and this is asked at every turn.
+        if due.is_empty() {
+            return;
+        }
         // If something was refused before, or the network is of radios alone, the next reload puts everything in place.
         let Some(Settings { ways: Ways::Mixed(told), .. }) = &self.settings else { return };
-        let changes =
-            self.roster.members().iter().filter(|member| due.contains(&member.peer.core.public_key));
-        let changes = changes.flat_map(|member| {
+        let changes = due.iter().filter_map(|peer| self.roster.get(peer)).flat_map(|member| {
             let core = &member.peer.core;
             let mtu = self.node.metered_path_mtu(&core.public_key);
             core.allowed_ips.iter().map(move |prefix| (*prefix, mtu.map(|mtu| mtu_for(prefix, mtu))))

@@ -8,35 +8,37 @@ use zbus::message::Header;
 
 use super::authorizer::{Authorizer, Caller};
 use super::limits::{Limits, Permit};
-use crate::control::Handle;
+use crate::control::{Handle, Scope};
 
-/// Cheap to clone.
+/// Cheap to clone, and small: every object has one.
 #[derive(Clone)]
-pub struct Core {
+pub struct Core(Arc<Parts>);
+
+struct Parts {
     handle: Handle,
     authorizer: Arc<dyn Authorizer>,
-    limits: Arc<Limits>,
+    limits: Limits,
 }
 
 impl Core {
     /// Puts the parts together.
     #[must_use]
     pub fn new(handle: Handle, authorizer: Arc<dyn Authorizer>) -> Self {
-        Self { handle, authorizer, limits: Arc::default() }
+        Self(Arc::new(Parts { handle, authorizer, limits: Limits::default() }))
     }
 
     /// The way to the task that owns the protocol core.
     #[must_use]
-    pub const fn handle(&self) -> &Handle {
-        &self.handle
+    pub fn handle(&self) -> &Handle {
+        &self.0.handle
     }
 
-    /// Says how everything is.
+    /// Says how things are.
     ///
     /// # Errors
-    /// As [`Handle::describe`].
-    pub async fn describe(&self) -> Result<Arc<Network>, Error> {
-        self.handle.describe().await
+    /// As [`Handle::describe_only`].
+    pub async fn describe(&self, scope: Scope) -> Result<Arc<Network>, Error> {
+        self.0.handle.describe_only(scope).await
     }
 
     /// Lets a caller that may do this go on. The first thing that a method does.
@@ -44,8 +46,8 @@ impl Core {
     /// # Errors
     /// `Busy` if enough is under way, `NotAuthorized` if the caller may not.
     pub async fn admit(&self, header: &Header<'_>, action: &'static str) -> Result<Permit, Error> {
-        let permit = self.limits.enter(header)?;
-        self.authorizer.check(&Caller::of(header), action).await?;
+        let permit = self.0.limits.enter(header)?;
+        self.0.authorizer.check(&Caller::of(header), action).await?;
         Ok(permit)
     }
 
@@ -54,7 +56,7 @@ impl Core {
     /// # Errors
     /// `Busy` if enough is under way.
     pub fn enter(&self, header: &Header<'_>) -> Result<Permit, Error> {
-        self.limits.enter(header)
+        self.0.limits.enter(header)
     }
 
     /// As [`Self::admit`], for setters of properties: these hold the object tree, so nobody is asked for a password.
@@ -67,8 +69,8 @@ impl Core {
         action: &'static str,
     ) -> Result<Permit, Error> {
         let header = header.ok_or_else(|| Error::Failed("no message".to_owned()))?;
-        let permit = self.limits.enter(header)?;
-        self.authorizer.check(&Caller::of(header).unasked(), action).await?;
+        let permit = self.0.limits.enter(header)?;
+        self.0.authorizer.check(&Caller::of(header).unasked(), action).await?;
         Ok(permit)
     }
 }

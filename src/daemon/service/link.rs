@@ -6,6 +6,7 @@ use meshnet_bus::Error;
 use meshnet_bus::describe;
 
 use super::core::Core;
+use crate::control::Scope;
 
 /// `org.meshnet1.Link`.
 pub struct Link {
@@ -34,7 +35,7 @@ pub(super) async fn read<T>(
     name: &str,
     pick: impl FnOnce(&describe::Link) -> T,
 ) -> Result<T, Error> {
-    let network = core.describe().await?;
+    let network = core.describe(Scope::WithoutPeers).await?;
     let link = network.links.iter().find(|link| link.name == name);
     link.map(pick).ok_or_else(|| Error::Failed(format!("the link {name} is gone")))
 }

@@ -6,14 +6,13 @@ use meshnet_bus::Error;
 use meshnet_bus::describe;
 use meshnet_bus::names::{ACTION_CONFIGURE, ACTION_CONTROL, peer_path};
 use meshnet_bus::settings::PeerSettings;
-use meshnet_proto::key::PublicKey;
 use zbus::message::Header;
 use zbus::object_server::SignalEmitter;
 use zbus::wire::{ObjectPath, OwnedObjectPath};
 
 use super::arguments;
 use super::core::Core;
-use crate::control::Command;
+use crate::control::{Command, Scope};
 
 /// `org.meshnet1.Network`.
 pub struct Network {
@@ -31,11 +30,12 @@ impl Network {
     }
 
     async fn read<T>(&self, pick: impl FnOnce(&describe::Network) -> T) -> Result<T, Error> {
-        Ok(pick(&*self.core.describe().await?))
+        Ok(pick(&*self.core.describe(Scope::WithoutPeers).await?))
     }
 
     async fn sum(&self, pick: impl Fn(&describe::Peer) -> u64) -> Result<u64, Error> {
-        self.read(|network| network.peers.iter().map(pick).fold(0, u64::saturating_add)).await
+        let network = self.core.describe(Scope::Everything).await?;
+        Ok(network.peers.iter().map(pick).fold(0, u64::saturating_add))
     }
 }
 
@@ -123,7 +123,8 @@ impl Network {
     #[zbus(out_args("json"))]
     async fn describe(&self, #[zbus(header)] header: Header<'_>) -> Result<String, Error> {
         let _permit = self.core.enter(&header)?;
-        self.core.describe().await?.to_json().map_err(|error| Error::Failed(error.to_string()))
+        let network = self.core.describe(Scope::Everything).await?;
+        network.to_json().map_err(|error| Error::Failed(error.to_string()))
     }
 
     /// starting, running, degraded, stopping.
@@ -245,11 +246,6 @@ impl Network {
         name: &str,
         reason: &str,
     ) -> zbus::Result<()>;
-}
-
-/// How a description names a key.
-pub(super) fn key_of(peer: &describe::Peer) -> Option<PublicKey> {
-    peer.public_key.parse().ok()
 }
 
 /// What a peer's `CurrentPath` says.

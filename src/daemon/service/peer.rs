@@ -14,14 +14,12 @@ use zbus::wire::{OwnedVariant, Variant};
 use super::arguments;
 use super::core::Core;
 use super::network::path_of;
-use crate::control::Command;
+use crate::control::{Command, Scope};
 
 /// `org.meshnet1.Peer`.
 pub struct Peer {
     core: Core,
     key: PublicKey,
-    /// `key` as descriptions have it.
-    text: String,
 }
 
 impl Peer {
@@ -31,8 +29,8 @@ impl Peer {
 
     /// The object of the peer with this key.
     #[must_use]
-    pub fn new(core: Core, key: PublicKey) -> Self {
-        Self { core, key, text: key.to_string() }
+    pub const fn new(core: Core, key: PublicKey) -> Self {
+        Self { core, key }
     }
 
     async fn read<T>(&self, pick: impl FnOnce(&describe::Peer) -> T) -> Result<T, Error> {
@@ -43,9 +41,9 @@ impl Peer {
         &self,
         pick: impl FnOnce(&describe::Network, &describe::Peer) -> T,
     ) -> Result<T, Error> {
-        let network = self.core.describe().await?;
-        let peer = network.peers.iter().find(|peer| peer.public_key == self.text);
-        let peer = peer.ok_or_else(|| Error::NoSuchPeer(format!("the peer {} is gone", self.text)))?;
+        let network = self.core.describe(Scope::Peer(self.key)).await?;
+        let peer = network.peers.first();
+        let peer = peer.ok_or_else(|| Error::NoSuchPeer(format!("the peer {} is gone", self.key)))?;
         Ok(pick(&network, peer))
     }
 
@@ -82,7 +80,7 @@ impl Peer {
     /// The peer's identity: its public key in base64.
     #[zbus(property(emits_changed_signal = "const"))]
     fn public_key(&self) -> String {
-        self.text.clone()
+        self.key.to_string()
     }
 
     /// What logs and status call the peer; may be empty.

@@ -164,7 +164,7 @@ fn a_peer_added_over_the_bus_is_there_in_the_next_life() -> Result<()> {
             assert_eq!(names(&network), ["alice", "bob"]);
             assert_eq!(network.peers[1].origin, "bus");
             assert!(routes()?.contains("10.88.0.0/24"));
-            while changes.recv().await? != Change::Network {}
+            while changes.recv().await? != Change::PeerChanged(key(5)) {}
             Ok(())
         })?;
         assert_eq!(fs::metadata(site.peers())?.permissions().mode() & 0o777, 0o600);

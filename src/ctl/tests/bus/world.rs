@@ -8,7 +8,7 @@ use meshnet_bus::describe::{Counters, Link, Network, Peer, SCHEMA};
 use meshnet_bus::names::Instance;
 use meshnet_bus::settings::Pong;
 use meshnet_proto::key::{PrivateKey, PublicKey};
-use meshnetd::control::{self, Change, Command as Order, Control, Handle, PeerChange};
+use meshnetd::control::{self, Change, Command as Order, Control, Handle, PeerChange, Scope};
 use meshnetd::service::authorizer::AllowAll;
 use meshnetd::service::{self, Served, Service};
 use tempfile::TempDir;
@@ -187,8 +187,13 @@ async fn serve(mut control: Control, table: Arc<Mutex<Table>>, mut news: mpsc::R
 impl Table {
     fn obey(&mut self, order: Order) -> Option<Change> {
         match order {
-            Order::Describe(reply) => {
-                drop(reply.send(Ok(self.network.clone())));
+            Order::Describe(scope, reply) => {
+                drop(reply.send(self.describe(scope)));
+                None
+            }
+            Order::Members(reply) => {
+                let members = self.network.peers.iter().map(|peer| peer.public_key.parse().unwrap());
+                drop(reply.send(Ok(members.collect())));
                 None
             }
             Order::AddPeer(key, change, reply) => {
@@ -233,6 +238,21 @@ impl Table {
                 None
             }
         }
+    }
+
+    fn describe(&self, scope: Scope) -> Result<Network, meshnet_bus::Error> {
+        let mut network = self.network.clone();
+        match scope {
+            Scope::Everything => {}
+            Scope::WithoutPeers => network.peers.clear(),
+            Scope::Peer(key) => {
+                network.peers.retain(|peer| peer.public_key == key.to_string());
+                if network.peers.is_empty() {
+                    return Err(meshnet_bus::Error::NoSuchPeer("it is gone".to_owned()));
+                }
+            }
+        }
+        Ok(network)
     }
 
     fn apply(&mut self, key: &PublicKey, change: PeerChange) {

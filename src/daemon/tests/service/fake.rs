@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use meshnet_bus::Error;
 use meshnet_bus::describe::{Counters, Link, Network, Path, PathCounters, Peer, PeerRadio, Radio, SCHEMA};
 use meshnet_bus::settings::Pong;
-use meshnetd::control::{self, Change, Command, Control, Handle, Reply};
+use meshnetd::control::{self, Change, Command, Control, Handle, Reply, Scope};
 use tokio::sync::{mpsc, oneshot};
 
 /// Public keys of peers, none of small order.
@@ -79,7 +79,11 @@ impl Fake {
 
     fn obey(&self, command: Command, network: &Network) {
         match command {
-            Command::Describe(reply) => drop(reply.send(Ok(network.clone()))),
+            Command::Describe(scope, reply) => drop(reply.send(cut(network, scope))),
+            Command::Members(reply) => {
+                let members = network.peers.iter().map(|peer| peer.public_key.parse().unwrap());
+                drop(reply.send(Ok(members.collect())));
+            }
             Command::AddPeer(key, change, reply) => self.done(format!("add {key} {change:?}"), reply, ()),
             Command::SetPeer(key, change, reply) => self.done(format!("set {key} {change:?}"), reply, ()),
             Command::RemovePeer(key, reply) => self.done(format!("remove {key}"), reply, ()),
@@ -97,6 +101,24 @@ impl Fake {
         let refusal = self.refusal.lock().unwrap().take();
         drop(reply.send(refusal.map_or(Ok(answer), Err)));
     }
+}
+
+/// As much of it as was asked for.
+pub(crate) fn cut(network: &Network, scope: Scope) -> Result<Network, Error> {
+    let mut network = network.clone();
+    match scope {
+        Scope::Everything => {}
+        Scope::WithoutPeers => network.peers.clear(),
+        Scope::Peer(key) => {
+            network.peers.retain(|peer| peer.public_key == key.to_string());
+            network.links.clear();
+            network.drops.clear();
+            if network.peers.is_empty() {
+                return Err(Error::NoSuchPeer("it is gone".to_owned()));
+            }
+        }
+    }
+    Ok(network)
 }
 
 /// A network with one peer and one radio, everything known.

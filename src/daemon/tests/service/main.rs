@@ -4,6 +4,7 @@ mod bounds;
 mod bus;
 mod errors;
 mod fake;
+mod flat;
 mod members;
 mod peer_to_peer;
 mod rights;
