@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 use meshnet_system::{programs, workspace};
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::{need, say};
@@ -118,6 +118,8 @@ impl Task {
 #[derive(Debug, Default)]
 struct Section {
     title: &'static str,
+    /// When and where.
+    measured: String,
     goals: Vec<Goal>,
     /// Markdown.
     body: String,
@@ -158,12 +160,15 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     }
     let mut sections = Vec::new();
     for job in JOBS {
-        let found = load(job.name)?;
-        sections.push((job.section)(&found).with_context(|| format!("the results of {}", job.name))?);
+        let Some(kept) = load(job.name)? else { continue };
+        let mut section =
+            (job.section)(&kept.found).with_context(|| format!("the results of {}", job.name))?;
+        section.measured = kept.measured.to_string();
+        sections.push(section);
     }
-    let machine = load("machine")?.pop().context("nothing was measured yet")?;
-    report::write(&sections, &serde_json::from_value(machine)?)?;
-    let vpns = load(vpn::NAME)?.into_iter().map(serde_json::from_value).collect::<Result<Vec<_>, _>>()?;
+    report::write(&sections)?;
+    let vpns = load(vpn::NAME)?.map_or_else(Vec::new, |kept| kept.found);
+    let vpns = vpns.into_iter().map(serde_json::from_value).collect::<Result<Vec<_>, _>>()?;
     if let Some(svg) = vpn::chart(&vpns) {
         std::fs::write(workspace().join(vpn::CHART), svg).context(vpn::CHART)?;
     }
@@ -201,6 +206,8 @@ fn measure(arguments: &Arguments) -> Result<()> {
         meshnet_system::python::Python::provision()?;
     }
 
+    // Of the tree as it is built: it may go on while it is measured.
+    let measured = report::Measured::here()?;
     let mut tasks = Vec::new();
     for job in JOBS.iter().filter(wanted) {
         tasks.extend((job.tasks)());
@@ -215,10 +222,9 @@ fn measure(arguments: &Arguments) -> Result<()> {
         let mine: Vec<&Value> =
             found.iter().filter(|(name, _)| *name == job.name).map(|(_, value)| value).collect();
         if !mine.is_empty() {
-            save(job.name, &mine)?;
+            save(job.name, &mine, &measured)?;
         }
     }
-    save("machine", &[report::Machine::this()?])?;
     match failed.into_iter().next() {
         Some((name, error)) => Err(error.context(format!("{name} could not be measured"))),
         None => Ok(()),
@@ -234,17 +240,25 @@ fn results() -> PathBuf {
     workspace().join("target/bench")
 }
 
-fn save(name: &str, found: &[impl Serialize]) -> Result<()> {
+/// What a job found when it was last measured.
+#[derive(Deserialize)]
+struct Kept {
+    measured: report::Measured,
+    found: Vec<Value>,
+}
+
+fn save(name: &str, found: &[&Value], measured: &report::Measured) -> Result<()> {
     std::fs::create_dir_all(results())?;
-    std::fs::write(results().join(format!("{name}.json")), serde_json::to_vec_pretty(found)?)
+    let kept = serde_json::json!({ "measured": measured, "found": found });
+    std::fs::write(results().join(format!("{name}.json")), serde_json::to_vec_pretty(&kept)?)
         .with_context(|| format!("keeping the results of {name}"))
 }
 
-/// Returns what was found earlier: nothing if there is nothing.
-fn load(name: &str) -> Result<Vec<Value>> {
+/// Returns what was found earlier, if anything was.
+fn load(name: &str) -> Result<Option<Kept>> {
     let path = results().join(format!("{name}.json"));
     if !path.exists() {
-        return Ok(Vec::new());
+        return Ok(None);
     }
     serde_json::from_slice(&std::fs::read(&path)?).with_context(|| path.display().to_string())
 }

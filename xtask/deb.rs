@@ -14,6 +14,8 @@ use crate::{need, say};
 
 mod changelog;
 mod copy;
+#[cfg(test)]
+mod documents;
 mod lint;
 
 /// Builds the Debian packages and prints their paths.

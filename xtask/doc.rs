@@ -9,6 +9,8 @@ use std::process::ExitCode;
 use anyhow::{Context as _, Result};
 
 pub(crate) mod bus;
+#[cfg(test)]
+mod claims;
 mod commands;
 mod completions;
 mod files;

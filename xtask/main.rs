@@ -24,11 +24,11 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Two networks namespaces, two simulated radios, two daemons: pings across and shows what it cost
+    /// Two network namespaces, two simulated radios, two daemons: pings across and shows what it cost
     Demo(demo::Arguments),
     /// Runs every test
     Test(test::Arguments),
-    /// Measures what jobs cost on the air, ours beside the Python tool, and writes BENCHMARKS.md
+    /// Measures what jobs cost on the air, ours beside the Python tool, and UDP beside other VPNs; writes BENCHMARKS.md
     Bench(bench::Arguments),
     /// Builds the Debian packages
     Deb(deb::Arguments),

@@ -11,6 +11,9 @@ use crate::{need, say};
 /// Stories mostly wait for the air: more of them at once than there are processors.
 const STORIES_AT_ONCE: &str = "6";
 
+/// Those that measure time: each takes a fifth of a processor at the most.
+const TIMED_AT_ONCE: &str = "4";
+
 /// A booting machine is busy; a booted one mostly waits.
 const MACHINES_AT_ONCE: &str = "4";
 
@@ -87,6 +90,7 @@ fn steps() -> Vec<Step> {
     let mut doc = cargo(&["doc", "--workspace", "--no-deps"]);
     doc.env("RUSTDOCFLAGS", "-D warnings");
     let stories = system(&["--lib", "--test", "stories"], STORIES_AT_ONCE);
+    let timed = system(&["--test", "timed"], TIMED_AT_ONCE);
     let mut service = system(&["--test", "service"], MACHINES_AT_ONCE);
     service.env(package::DIR_VARIABLE, "target/deb");
     vec![
@@ -106,7 +110,7 @@ fn steps() -> Vec<Step> {
         Step {
             name: "stories",
             title: "Stories: real binaries in network namespaces",
-            commands: vec![cargo(&["build", "--bins"]), stories],
+            commands: vec![cargo(&["build", "--bins"]), stories, timed],
         },
         Step {
             name: "service",

@@ -34,6 +34,21 @@ pub(crate) fn is_written(dir: &Path, name: &Instance) -> bool {
     path(dir, name).exists()
 }
 
+/// Whether a call to the network's name starts it: both files are there, whoever may have removed one.
+pub(crate) fn is_whole(dir: &Path, name: &Instance) -> bool {
+    is_written(dir, name) && policy_path(dir, name).exists()
+}
+
+/// Lists the networks that have their files.
+pub(crate) fn networks(dir: &Path) -> Vec<Instance> {
+    let Ok(entries) = fs::read_dir(dir.join("system-services")) else { return Vec::new() };
+    let name =
+        |entry: fs::DirEntry| Instance::from_bus_name(entry.file_name().to_str()?.strip_suffix(".service")?);
+    let mut names: Vec<Instance> = entries.flatten().filter_map(name).collect();
+    names.sort();
+    names
+}
+
 /// Makes sure that [`remove`] will not be refused.
 ///
 /// # Errors
@@ -124,7 +139,8 @@ mod tests {
         assert!(!is_written(&dir, &name));
         write(&dir, &name).unwrap();
         write(&dir, &name).unwrap();
-        assert!(is_written(&dir, &name));
+        assert!(is_whole(&dir, &name));
+        assert_eq!(networks(&dir), std::slice::from_ref(&name));
         let file = dir.join("system-services/org.meshnet1.mesh0.service");
         let text = fs::read_to_string(&file).unwrap();
         let lines: Vec<&str> = text.lines().skip(1).collect();
@@ -145,6 +161,18 @@ mod tests {
         assert!(remove(&dir, &name).unwrap());
         assert_eq!(fs::read_dir(dir.join("system.d")).unwrap().count(), 0);
         assert!(!remove(&dir, &name).unwrap());
+        assert_eq!(networks(&dir), []);
+    }
+
+    #[test]
+    fn what_lacks_its_policy_is_not_whole_and_is_mended_by_another_write() {
+        let root = tempfile::tempdir().unwrap();
+        let name = Instance::new("mesh0").unwrap();
+        write(root.path(), &name).unwrap();
+        fs::remove_file(policy_path(root.path(), &name)).unwrap();
+        assert!(is_written(root.path(), &name) && !is_whole(root.path(), &name));
+        write(root.path(), &name).unwrap();
+        assert!(is_whole(root.path(), &name));
     }
 
     #[test]

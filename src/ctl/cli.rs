@@ -12,7 +12,8 @@ use crate::error::Error;
 use crate::exit::Exit;
 use crate::render::style;
 
-/// Sets up, watches and changes meshnet networks: private IP networks over Meshtastic radios.
+/// Sets up, watches and changes meshnet networks: private IP networks over radios,
+/// Wi-Fi and the Internet.
 ///
 /// Without a command it shows the status of every network of this host. It talks to the networks' daemons over D-Bus; what
 /// changes something is authorised by polkit.

@@ -25,6 +25,10 @@ mod journal;
 mod ours;
 mod place;
 mod prompt;
+#[cfg(test)]
+#[path = "tests/bus/pty.rs"]
+#[expect(dead_code, reason = "the tests of the binary use the rest")]
+mod pty;
 mod radios;
 mod render;
 mod runtime;

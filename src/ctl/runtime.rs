@@ -18,15 +18,20 @@ pub(crate) fn block_on<T>(future: impl Future<Output = Result<T, Error>>) -> Res
     runtime.block_on(future)
 }
 
-/// Waits until the user, or whoever stops this program, wants it to end.
+/// Has the user, or whoever stops this program, end what is returned instead of the process: from this call on, not only once it
+/// is waited for.
 ///
 /// # Errors
 /// If the kernel takes no handler.
-pub(crate) async fn stopped() -> Result<(), Error> {
-    let failed = |error| Error::failure("cannot wait for signals").because(error);
-    let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
-    tokio::select! {
-        interrupted = tokio::signal::ctrl_c() => interrupted.map_err(failed),
-        _ = terminate.recv() => Ok(()),
-    }
+pub(crate) fn stopped() -> Result<impl Future<Output = ()>, Error> {
+    let handler =
+        |kind| signal(kind).map_err(|error| Error::failure("cannot wait for signals").because(error));
+    let (mut terminate, mut interrupt) =
+        (handler(SignalKind::terminate())?, handler(SignalKind::interrupt())?);
+    Ok(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+    })
 }

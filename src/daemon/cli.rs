@@ -13,7 +13,7 @@ const CONFIGURATIONS: &str = "/etc/meshnet";
 const STATE: &str = "/var/lib/meshnet";
 const RUNTIME: &str = "/run/meshnet";
 
-/// Carries a private IP network over Meshtastic radios.
+/// Carries a private IP network over radios, Wi-Fi and the Internet.
 ///
 /// Runs in the foreground until SIGTERM or SIGINT. SIGHUP reads the configuration again. SIGUSR1 writes the status as JSON to
 /// RUNTIME_DIR/INTERFACE.status.json.

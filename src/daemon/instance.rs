@@ -9,6 +9,7 @@
 
 mod awake;
 mod command;
+mod free;
 mod links;
 mod names;
 mod reload;
@@ -37,12 +38,12 @@ use tracing::{debug, error, info, trace, warn};
 
 use self::awake::Awake;
 use self::command::PendingPing;
+use self::free::Free;
 use self::links::Links;
 use self::names::Names;
 use self::store::Store;
 use self::timer::Timer;
 use self::tuning::Tuner;
-use crate::cipher;
 use crate::config::{Config, Source};
 use crate::control::{Change, Control, Handle};
 use crate::link::{FromLink, udp};
@@ -109,6 +110,8 @@ pub struct Instance {
     /// The udp link that was served last.
     served: LinkId,
     names: Names,
+    /// What goes with links where air is free.
+    free: Free,
     /// Where others may reach this host, as far as it is known.
     surroundings: Option<Vec<IpAddr>>,
     awake: Awake,
@@ -195,12 +198,6 @@ impl Instance {
         };
         let mut node = Node::new(&core, random()?, unix_time, started)?;
         let store = Store::open(state_path, &mut node)?;
-        // A radio's packets are few: for them no threads are started.
-        node.set_aead(if ways::has_free(&config) {
-            cipher::fitting(config.sealing_threads)
-        } else {
-            &cipher::Ring
-        });
         let (mut links, from_links) = Links::new(&roster);
         for spec in &config.links {
             if let Some((id, caps)) = links.start(spec, sockets.remove(&spec.name))? {
@@ -208,7 +205,9 @@ impl Instance {
             }
         }
         let names = Names::new(&roster)?;
-        let tap = prepared(tap, &config, &mut node)?;
+        let mut tap = tap.into_async().context("cannot watch the TAP")?;
+        let mut free = Free::default();
+        free.suit(&config, &interface, &mut tap, &mut node)?;
         Ok(Self {
             node,
             source,
@@ -223,6 +222,7 @@ impl Instance {
             blocked: None,
             served: LinkId(0),
             names,
+            free,
             surroundings: None,
             awake: Awake::new(),
             tuner: Tuner::default(),
@@ -449,16 +449,6 @@ impl Instance {
         }
         Ok(())
     }
-}
-
-/// Hands the TAP to the runtime. Only a network with links where air is free has the kernel leave work to us: a radio gets
-/// packets one by one.
-fn prepared(tap: tap::Opened, config: &Config, node: &mut Node) -> anyhow::Result<tap::Tap> {
-    let mut tap = tap.into_async().context("cannot watch the TAP")?;
-    let wanted = if ways::has_free(config) { tap.offloads() } else { tap::Offloads::None };
-    tap.set_offloads(wanted).context("cannot say what the kernel may leave to us")?;
-    node.set_device_offload(wanted != tap::Offloads::None, wanted == tap::Offloads::TcpAndUdp);
-    Ok(tap)
 }
 
 /// Is ready at once, or never.

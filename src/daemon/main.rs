@@ -109,7 +109,7 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
         }
     }
     let has_udp = !sockets.is_empty();
-    let (interface, interface_events) = netlink::start(&config.tap_name, has_udp)?;
+    let (interface, interface_events) = netlink::start(&config.tap_name)?;
     let roster = Roster::load(state_dir.join(format!("{}.peers", config.tap_name)), &config.peers)?;
     let allowed = roster.members().iter().flat_map(|member| member.peer.core.allowed_ips.iter().copied());
     let mac = meshnet_proto::mac_of(&private_key.public());

@@ -3,7 +3,8 @@
 //! A helper thread with a runtime of its own is the only one that keeps CAP_NET_ADMIN. It takes two kinds of request,
 //! [`Settings`] to apply and changes of their [`Ways`], and it applies them to one interface, whose index it looks up once at its start: whoever takes over
 //! the thread that talks to strangers can ask for nothing else. It also watches that interface: it says if somebody else takes
-//! it down or away, and puts back what it lost once it is up again.
+//! it down or away, and puts back what it lost once it is up again. What changes around the interface takes no capability to
+//! see: a [`Lookout`] tells it, for as long as somebody wants to know.
 //!
 //! Life-cycle: [`start`] while the starting thread has CAP_NET_ADMIN → [`Interface::configure`] → events → ends when the
 //! [`Interface`] is dropped.
@@ -12,6 +13,7 @@
 //! its one interface.
 
 mod apply;
+mod lookout;
 mod present;
 mod surroundings;
 mod watch;
@@ -25,8 +27,9 @@ use futures_util::{StreamExt as _, TryStreamExt as _};
 use ipnet::IpNet;
 use rtnetlink::sys::AsyncSocket as _;
 use tokio::sync::{mpsc, oneshot};
-use tracing::{debug, warn};
+use tracing::warn;
 
+pub use lookout::Lookout;
 pub use surroundings::Surroundings;
 pub use watch::InterfaceEvent;
 
@@ -130,6 +133,9 @@ struct Request {
 /// The helper, as the rest of the daemon sees it.
 pub struct Interface {
     requests: mpsc::Sender<Request>,
+    index: u32,
+    /// Where the helper tells its news, for a lookout to do the same. The channel is the helper's: it closes when that ends.
+    events: mpsc::WeakSender<InterfaceEvent>,
 }
 
 impl Interface {
@@ -167,6 +173,16 @@ impl Interface {
         self.requests.send(request).await.map_err(|_| gone())?;
         answer.await.map_err(|_| gone())?
     }
+
+    /// Has somebody tell what changes around the interface ([`InterfaceEvent::Surroundings`], among the helper's events), and
+    /// how it is at the start, until the lookout is dropped. It takes no capability, and inherits what the caller has: call it
+    /// once there is none left.
+    ///
+    /// # Errors
+    /// If there is no other thread or netlink socket to be had.
+    pub fn look_around(&self) -> anyhow::Result<Lookout> {
+        lookout::start(self.index, self.events.clone())
+    }
 }
 
 fn gone() -> anyhow::Error {
@@ -175,30 +191,27 @@ fn gone() -> anyhow::Error {
 
 /// Starts the helper for the interface of that name.
 ///
-/// With `surroundings` it also tells what changes around the interface ([`InterfaceEvent::Surroundings`]), once at the start
-/// too: where air is free, other ways may open and close.
-///
 /// # Errors
 /// If there is no such interface, or no netlink.
-pub fn start(name: &str, surroundings: bool) -> anyhow::Result<(Interface, mpsc::Receiver<InterfaceEvent>)> {
+pub fn start(name: &str) -> anyhow::Result<(Interface, mpsc::Receiver<InterfaceEvent>)> {
     let (requests, incoming) = mpsc::channel(CHANNEL_LEN);
     let (events, outgoing) = mpsc::channel(CHANNEL_LEN);
     let (ready, started) = oneshot::channel();
     let name = name.to_owned();
+    let weak_events = events.downgrade();
     thread::Builder::new()
         .name("netlink".to_owned())
-        .spawn(move || run(&name, surroundings, incoming, events, ready))
+        .spawn(move || run(&name, incoming, events, ready))
         .context("cannot start the netlink helper")?;
-    started.blocking_recv().map_err(|_| gone())??;
-    Ok((Interface { requests }, outgoing))
+    let index = started.blocking_recv().map_err(|_| gone())??;
+    Ok((Interface { requests, index, events: weak_events }, outgoing))
 }
 
 fn run(
     name: &str,
-    surroundings: bool,
     requests: mpsc::Receiver<Request>,
     events: mpsc::Sender<InterfaceEvent>,
-    ready: oneshot::Sender<anyhow::Result<()>>,
+    ready: oneshot::Sender<anyhow::Result<u32>>,
 ) {
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build() {
         Ok(runtime) => runtime,
@@ -209,12 +222,11 @@ fn run(
         }
     };
     runtime.block_on(async {
-        match connect(name, surroundings).await {
+        match connect(name).await {
             Ok((handle, index, messages)) => {
                 crate::wall::raise_around_netlink();
-                let _ = ready.send(Ok(()));
-                let around = surroundings.then(Around::default);
-                serve(&handle, watch::Watch::new(index, messages), around, requests, events).await;
+                let _ = ready.send(Ok(index));
+                serve(&handle, watch::Watch::new(index, messages), requests, events).await;
             }
             Err(error) => {
                 let _ = ready.send(Err(error));
@@ -224,55 +236,29 @@ fn run(
 }
 
 /// Opens the socket, subscribed to news of links, and finds the interface.
-async fn connect(
-    name: &str,
-    surroundings: bool,
-) -> anyhow::Result<(rtnetlink::Handle, u32, watch::Messages)> {
-    let groups =
-        if surroundings { &surroundings::GROUPS[..] } else { &[rtnetlink::MulticastGroup::Link][..] };
+async fn connect(name: &str) -> anyhow::Result<(rtnetlink::Handle, u32, watch::Messages)> {
+    let (handle, messages) = subscribe(&[rtnetlink::MulticastGroup::Link])?;
+    let mut links = handle.link().get().match_name(name.to_owned()).execute();
+    let link = links.try_next().await.with_context(|| format!("cannot find the interface {name}"))?;
+    let index =
+        link.map(|link| link.header.index).with_context(|| format!("there is no interface {name}"))?;
+    Ok((handle, index, messages))
+}
+
+/// Opens a socket that hears news of these groups, and has the runtime that this is called in serve it.
+fn subscribe(groups: &[rtnetlink::MulticastGroup]) -> anyhow::Result<(rtnetlink::Handle, watch::Messages)> {
     let (mut connection, handle, messages) =
         rtnetlink::new_multicast_connection(groups).context("cannot open netlink")?;
     let socket = connection.socket_mut().socket_mut();
     socket.set_netlink_get_strict_chk(true).context("cannot have the kernel choose what it answers")?;
     tokio::spawn(connection);
-    let mut links = handle.link().get().match_name(name).execute();
-    let link = links.try_next().await.with_context(|| format!("cannot find the interface {name}"))?;
-    let index =
-        link.map(|link| link.header.index).with_context(|| format!("there is no interface {name}"))?;
-    Ok((handle, index, messages.map(|(message, _)| message).boxed()))
-}
-
-/// When a look around is due.
-struct Around {
-    due: Option<tokio::time::Instant>,
-}
-
-impl Default for Around {
-    fn default() -> Self {
-        Self { due: Some(tokio::time::Instant::now()) }
-    }
-}
-
-impl Around {
-    /// Something changed: the look is taken once the flock that it belongs to has passed.
-    fn note(&mut self) {
-        self.due.get_or_insert_with(|| tokio::time::Instant::now() + surroundings::FLOCK);
-    }
-
-    /// Ends when a look is due, which may be never.
-    async fn passed(around: Option<&Self>) {
-        match around.and_then(|around| around.due) {
-            Some(due) => tokio::time::sleep_until(due).await,
-            None => std::future::pending().await,
-        }
-    }
+    Ok((handle, messages.map(|(message, _)| message).boxed()))
 }
 
 /// Serves requests and passes news on until nobody wants either.
 async fn serve(
     handle: &rtnetlink::Handle,
     mut watch: watch::Watch,
-    mut around: Option<Around>,
     mut requests: mpsc::Receiver<Request>,
     events: mpsc::Sender<InterfaceEvent>,
 ) {
@@ -306,32 +292,14 @@ async fn serve(
                 }
                 continue;
             }
-            news = watch.next() => match news {
-                None => return,
-                Some(watch::News::Around) => {
-                    if let Some(around) = &mut around {
-                        around.note();
-                    }
-                    continue;
-                }
-                Some(watch::News::Interface(event)) => {
-                    let restored = match (&event, &current) {
-                        // Going down cost it its routes and IPv6 addresses.
-                        (InterfaceEvent::Up, Some(settings)) => apply::apply(handle, index, settings).await,
-                        _ => Ok(()),
-                    };
-                    restored.map_or_else(|error| InterfaceEvent::Broken(format!("{error:#}")), |()| event)
-                }
-            },
-            () = Around::passed(around.as_ref()) => {
-                around = Some(Around { due: None });
-                match surroundings::look(handle, index).await {
-                    Ok(surroundings) => InterfaceEvent::Surroundings(surroundings),
-                    Err(error) => {
-                        debug!(%error, "cannot look at this host's addresses");
-                        continue;
-                    }
-                }
+            event = watch.next() => {
+                let Some(event) = event else { return };
+                let restored = match (&event, &current) {
+                    // Going down cost it its routes and IPv6 addresses.
+                    (InterfaceEvent::Up, Some(settings)) => apply::apply(handle, index, settings).await,
+                    _ => Ok(()),
+                };
+                restored.map_or_else(|error| InterfaceEvent::Broken(format!("{error:#}")), |()| event)
             }
         };
         if events.send(event).await.is_err() {

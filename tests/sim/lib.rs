@@ -20,6 +20,7 @@ pub mod script;
 pub mod station;
 pub mod tool;
 pub mod watch;
+mod watched;
 pub mod world;
 
 pub use world::{Plan, StationPlan, World};

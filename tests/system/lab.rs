@@ -199,6 +199,22 @@ impl Lab {
         Ok(lab)
     }
 
+    /// Two of ours with one session of WireGuard's that know each other's radio and nothing else, and would take UDP if there
+    /// were a way for it.
+    ///
+    /// # Errors
+    /// If something does not start.
+    pub fn by_radio_yet(air: AirSpec, dir: &Path) -> Result<Self> {
+        let spec = Spec { mtu: 1280, air, ..Spec::new(Make::Ours, Make::Ours).security(Security::WireGuard) };
+        let mut lab = Self::new(&spec, dir)?;
+        for site in [&mut lab.west, &mut lab.east] {
+            site.daemon.config_mut().more.push("ListenPort = 51820".into());
+            site.start()?;
+        }
+        lab.west.reach(&lab.east, Duration::from_secs(120))?;
+        Ok(lab)
+    }
+
     /// Pings from one site to the other. Every request is answered, and once, but for what the air lost: two radios that
     /// start in the same slot collide, and nothing repeats a ping.
     ///

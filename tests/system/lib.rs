@@ -29,4 +29,4 @@ mod story;
 pub mod tools;
 pub mod wait;
 
-pub use story::{base, booted_story, can_make_namespaces, story, timed_story, workspace};
+pub use story::{base, booted_story, can_make_namespaces, story, workspace};

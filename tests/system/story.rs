@@ -1,7 +1,6 @@
-//! What every test here does first and last: see that this machine allows it, take its turn, have a directory, show
-//! what the programs said if it fails.
+//! What every test here does first and last: see that this machine allows it, have a directory, show what the programs
+//! said if it fails.
 
-use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
@@ -18,15 +17,7 @@ use crate::process::show_logs;
 /// # Errors
 /// Whatever `tell` fails with.
 pub fn story(tell: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
-    run("stories", can_make_namespaces, false, tell)
-}
-
-/// Runs a test that measures time: while it runs, no other story does.
-///
-/// # Errors
-/// Whatever `tell` fails with.
-pub fn timed_story(tell: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
-    run("stories", can_make_namespaces, true, tell)
+    run("stories", can_make_namespaces, tell)
 }
 
 /// Runs a test that boots machines (see [`crate::machine`]), which takes root: anybody else skips it, as above.
@@ -34,16 +25,11 @@ pub fn timed_story(tell: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
 /// # Errors
 /// Whatever `tell` fails with.
 pub fn booted_story(tell: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
-    run("service", machine::can_boot, false, tell)
+    run("service", machine::can_boot, tell)
 }
 
 /// Runs a story in a directory of its own below `place`, if `possible`.
-fn run(
-    place: &str,
-    possible: fn() -> Result<()>,
-    alone: bool,
-    tell: impl FnOnce(&Path) -> Result<()>,
-) -> Result<()> {
+fn run(place: &str, possible: fn() -> Result<()>, tell: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
     let thread = std::thread::current();
     let name = thread.name().unwrap_or("main").replace("::", ".");
     if let Err(error) = possible() {
@@ -53,7 +39,6 @@ fn run(
         eprintln!("SKIPPED {name}: {error:#}; `cargo xtask test` as root runs it");
         return Ok(());
     }
-    let _turn = turn(alone)?;
     let dir = tempfile::Builder::new().prefix(&format!("{name}.")).tempdir_in(base(place)?)?;
     let told = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| tell(dir.path())));
     match told {
@@ -65,15 +50,6 @@ fn run(
             failed.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
         }
     }
-}
-
-/// Holds a lock on a file, shared or alone. The file lock serves whatever runs the tests, threads or processes.
-fn turn(alone: bool) -> Result<File> {
-    let path = base("")?.join("turn.lock");
-    let file =
-        File::options().create(true).append(true).open(&path).with_context(|| path.display().to_string())?;
-    if alone { file.lock() } else { file.lock_shared() }.context("waiting for the turn")?;
-    Ok(file)
 }
 
 /// Returns a directory below `target/system`, which it makes.

@@ -16,8 +16,8 @@ const IDLE_PEER_BYTES: u64 = 4096;
 const FLAT: f64 = 1.25;
 /// What is to be flat: the benches' names, and what they are of.
 const FLAT_BENCHES: [(&str, &str); 3] = [
-    ("wireguard_packet_out", "a packet to a peer"),
-    ("wireguard_packet_in", "a packet of a peer"),
+    ("wireguard_packet_out", "a packet to one of ten busy peers"),
+    ("wireguard_packet_in", "a packet of one of them"),
     ("wireguard_timer", "a timer"),
 ];
 

@@ -1,8 +1,9 @@
 //! BENCHMARKS.md: the machine, the ratios, the goals, then job by job.
 
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
+use std::process::Command;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use meshnet_system::workspace;
 use serde::{Deserialize, Serialize};
 
@@ -12,55 +13,69 @@ use super::{Section, chart};
 const FILE: &str = "BENCHMARKS.md";
 const CHART: &str = "docs/airtime-per-job.svg";
 
-/// Where and when it was measured.
+/// Where and when a job was measured, and with which code.
 #[derive(Debug, Serialize, Deserialize)]
-pub(super) struct Machine {
+pub(super) struct Measured {
     date: String,
+    /// Of the tree that was built, with a mark if files were changed since.
+    commit: String,
     system: String,
     cores: usize,
     architecture: String,
-    /// The daemon's version.
-    version: String,
 }
 
-impl Machine {
-    /// Describes this one, in words that name no machine.
-    pub(super) fn this() -> Result<Self> {
+impl Measured {
+    /// Describes this machine, in words that name none, and this tree.
+    pub(super) fn here() -> Result<Self> {
         let release = std::fs::read_to_string("/proc/sys/kernel/osrelease")?;
         // What follows the second dot is how somebody built it.
         let kernel: Vec<&str> = release.trim().split('.').take(2).collect();
-        let date =
-            std::process::Command::new("date").args(["-u", "+%Y-%m-%d"]).output().context("running date")?;
         Ok(Self {
-            date: String::from_utf8_lossy(&date.stdout).trim().to_owned(),
+            date: said("date", &["-u", "+%Y-%m-%d"])?,
+            commit: said("git", &["describe", "--always", "--dirty", "--abbrev=10", "--exclude=*"])?,
             system: format!("Linux {}", kernel.join(".")),
             cores: std::thread::available_parallelism()?.get(),
             architecture: std::env::consts::ARCH.replace('_', "-"),
-            version: env!("CARGO_PKG_VERSION").to_owned(),
         })
     }
+}
+
+impl fmt::Display for Measured {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { date, commit, system, cores, architecture } = self;
+        write!(f, "Measured on {date} at commit {commit}, {system}, {cores} {architecture} cores.")
+    }
+}
+
+/// Returns the line that a program prints.
+fn said(program: &str, arguments: &[&str]) -> Result<String> {
+    let output = Command::new(program)
+        .current_dir(workspace())
+        .args(arguments)
+        .output()
+        .with_context(|| format!("running {program}"))?;
+    ensure!(output.status.success(), "{program}: {}", String::from_utf8_lossy(&output.stderr).trim());
+    Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 
 /// Writes the report and its chart.
 ///
 /// # Errors
 /// If they cannot be written.
-pub(super) fn write(sections: &[Section], machine: &Machine) -> Result<()> {
+pub(super) fn write(sections: &[Section]) -> Result<()> {
     let bars: Vec<_> = sections.iter().flat_map(|section| &section.bars).collect();
     let root = workspace();
     std::fs::create_dir_all(root.join(CHART).parent().unwrap_or(root))?;
     std::fs::write(root.join(CHART), chart::draw(&bars)).context(CHART)?;
 
-    let mut text = format!(
+    let mut text = String::from(
         "# Benchmarks\n\n\
          Everything here is written by `cargo xtask bench`; a job of it is measured again by `cargo xtask bench JOB`. meshnet \
-         {} beside the Python tool `meshnet` 0.1.0 (the reference), both with its protocol, version 1, each as two daemons \
+         beside the Python tool `meshnet` 0.1.0 (the reference), both with its protocol, version 1, each as two daemons \
          in network namespaces on simulated radios at the pace of real ones (`meshnet-radiosim --no-node-info --telemetry=0 \
          --no-next-hop`: the radios announce and measure nothing by themselves, and add nothing to the packets of the \
          reference, which bear a hop limit where ours bear none: its figures would be worse with that), with the same \
-         seeds. Measured on {}, {}, {} {} cores, with \
-         up to a dozen labs at a time.\n\n",
-        machine.version, machine.date, machine.system, machine.cores, machine.architecture
+         seeds, up to a dozen labs at a time. Each job says when it was measured and with which commit.\n\n",
     );
     text += "## Airtime, ours of the reference's\n\nWithout what the radios add by themselves (acknowledgements, copies).\n\n| job | meshnet ms | reference ms | ours of theirs |\n|---|--:|--:|--:|\n";
     for bar in &bars {
@@ -75,7 +90,7 @@ pub(super) fn write(sections: &[Section], machine: &Machine) -> Result<()> {
         writeln!(text, "| {} | {} |", if goal.met { "met" } else { "**not met**" }, goal.text)?;
     }
     for section in sections.iter().filter(|section| !section.body.is_empty()) {
-        write!(text, "\n## {}\n\n{}", section.title, section.body)?;
+        write!(text, "\n## {}\n\n{}\n{}\n", section.title, section.body, section.measured)?;
     }
     std::fs::write(root.join(FILE), text).context(FILE)
 }

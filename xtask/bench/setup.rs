@@ -91,9 +91,15 @@ pub(crate) fn modem(preset: &str) -> Modem {
     Preset::by_name(preset).expect("the jobs name presets that exist").modem(false)
 }
 
-/// Returns the middle one.
+/// Returns the middle one, or what is between the middle two.
 pub(crate) fn median(values: impl IntoIterator<Item = f64>) -> f64 {
-    quantile(values, 0.5)
+    let mut values: Vec<f64> = values.into_iter().collect();
+    values.sort_by(f64::total_cmp);
+    let half = values.len() / 2;
+    match (values.len() % 2, values.get(half), half.checked_sub(1).and_then(|below| values.get(below))) {
+        (0, Some(above), Some(below)) => f64::midpoint(*below, *above),
+        (_, middle, _) => middle.copied().unwrap_or(f64::NAN),
+    }
 }
 
 /// Returns the value that `share` of all are not above.
@@ -108,4 +114,16 @@ pub(crate) fn quantile(values: impl IntoIterator<Item = f64>, share: f64) -> f64
     )]
     let at = (share * values.len().saturating_sub(1) as f64).round() as usize;
     values.get(at).copied().unwrap_or(f64::NAN)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_median_of_an_even_count_lies_between_the_middle_two() {
+        assert!((median([4.0, 1.0, 3.0]) - 3.0).abs() < f64::EPSILON);
+        assert!((median([4.0, 1.0]) - 2.5).abs() < f64::EPSILON);
+        assert!(median([]).is_nan());
+    }
 }

@@ -2,6 +2,8 @@
 
 use clap::Args;
 use clap_complete::engine::ArgValueCandidates;
+use meshnet_bus::describe::SCHEMA;
+use serde::Serialize;
 
 use super::OneNetwork;
 use super::peer::OnePeer;
@@ -38,6 +40,22 @@ pub(crate) struct Reload {
     network: OneNetwork,
 }
 
+/// What `rekey` answers in JSON.
+#[derive(Debug, Serialize)]
+struct Rekeyed<'d> {
+    schema: u32,
+    network: &'d str,
+    /// `None`: with all peers.
+    public_key: Option<String>,
+}
+
+/// What `reload` answers in JSON.
+#[derive(Debug, Serialize)]
+struct Reloaded<'d> {
+    schema: u32,
+    network: &'d str,
+}
+
 impl Rekey {
     /// Does it.
     pub(crate) fn run(self, context: &Context) -> Result<Exit, Error> {
@@ -55,6 +73,10 @@ impl Rekey {
             let () = bus::change(&daemon.root().await?, "Rekey", &key, context, daemon.name.as_str())
                 .await
                 .map_err(|error| error.context(what))?;
+            let public_key = Some(key).filter(|key| !key.is_empty());
+            if context.wants_json() {
+                context.print_json(&Rekeyed { schema: SCHEMA, network: daemon.name.as_str(), public_key })?;
+            }
             Ok(Exit::Success)
         })
     }
@@ -69,6 +91,9 @@ impl Reload {
             let () = bus::change(&daemon.root().await?, "Reload", &(), context, daemon.name.as_str())
                 .await
                 .map_err(|error| error.context(format!("cannot reload {}", daemon.name)))?;
+            if context.wants_json() {
+                context.print_json(&Reloaded { schema: SCHEMA, network: daemon.name.as_str() })?;
+            }
             Ok(Exit::Success)
         })
     }

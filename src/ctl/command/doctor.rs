@@ -159,6 +159,7 @@ impl Doctor {
         }
         findings.network = None;
         let names: Vec<&Instance> = networks.keys().collect();
+        unit::check_unknown(crate::activation::DIR.as_ref(), &names, &mut findings);
         links::check_shared(crate::conf::DIR.as_ref(), &names, &mut findings);
         udp::check_shared(crate::conf::DIR.as_ref(), &names, &mut findings);
         Ok(findings.all)

@@ -15,7 +15,7 @@ use crate::render::table::{Cell, Table};
 use crate::render::{style, units};
 use crate::runtime;
 
-/// List links: radios, and what they say of themselves
+/// List links: radios and what they say of themselves, UDP sockets and where they listen
 #[derive(Debug, Subcommand)]
 pub(crate) enum Link {
     #[command(visible_alias = "ls")]

@@ -1,18 +1,21 @@
 //! `meshctl monitor`
 
+mod paths;
+
 use std::collections::HashMap;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::Args;
 use futures_util::StreamExt as _;
 use jiff::Zoned;
-use meshnet_bus::describe::{Peer, SCHEMA};
+use meshnet_bus::describe::{Path, Peer, SCHEMA};
 use meshnet_bus::names::{BUS_NAME, Instance, NETWORK, ROOT};
 use serde::Serialize;
 use zbus::message::Type;
-use zbus::wire::{ObjectPath, OwnedVariant};
+use zbus::wire::{ObjectPath, OwnedObjectPath, OwnedVariant};
 use zbus::{MatchRule, Message, MessageStream, fdo};
 
+use self::paths::Asker;
 use super::OneNetwork;
 use crate::bus::{self, Bus};
 use crate::context::Context;
@@ -24,7 +27,8 @@ use crate::runtime;
 
 /// Show events as they come: peers and links up and down, paths that change
 ///
-/// Without a network: of all, those included that start later. Ends with Ctrl-C.
+/// Of a path that changes: what it makes of the peer (radio, relayed, direct), why it was chosen, and what each way to the peer has
+/// cost so far. Without a network: of all, those included that start later. Ends with Ctrl-C.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   meshctl monitor
@@ -38,9 +42,10 @@ impl Monitor {
     /// Follows.
     pub(crate) fn run(self, context: &Context) -> Result<Exit, Error> {
         runtime::block_on(async {
+            let stop = runtime::stopped()?;
             tokio::select! {
                 done = self.follow(context) => done,
-                stopped = runtime::stopped() => stopped.map(|()| Exit::Success),
+                () = stop => Ok(Exit::Success),
             }
         })
     }
@@ -51,12 +56,15 @@ impl Monitor {
         // One stream for everything, so that what happened first is told first.
         let mut messages = MessageStream::from(bus.connection());
         listen(&bus).await?;
+        let asker = Asker::new().await?;
         let mut watch = Watch { wanted, owners: HashMap::new() };
         watch.greet(&bus, context).await?;
         while let Some(message) = messages.next().await {
             let message = message.map_err(|error| bus::trouble(&error.into(), "the system bus"))?;
-            for (network, news) in watch.take(&message) {
-                tell(&Event { schema: SCHEMA, time: now(), network, news }, context)?;
+            let time = now();
+            for (network, mut news) in watch.take(&message) {
+                news.complete(&network, &asker, time).await;
+                tell(&Event { schema: SCHEMA, time, network, news }, context)?;
             }
         }
         Err(Error::new(Exit::NotRunning, "the system bus closed the connection"))
@@ -185,7 +193,7 @@ fn as_text<S: serde::Serializer>(name: &Instance, serializer: S) -> Result<S::Ok
 }
 
 /// What happened.
-#[derive(Debug, PartialEq, Eq, Serialize)]
+#[derive(Debug, PartialEq, Serialize)]
 #[serde(tag = "event", rename_all = "kebab-case")]
 enum News {
     /// A daemon took the network's name.
@@ -210,6 +218,13 @@ enum News {
         public_key: String,
         path: String,
         reason: Option<String>,
+        /// What the path makes of the peer; `None` if the daemon could not be asked.
+        tier: Option<String>,
+        /// Every way to the peer right after, under the same condition.
+        paths: Option<Vec<Path>>,
+        /// Where to ask.
+        #[serde(skip)]
+        object: OwnedObjectPath,
     },
     LinkUp {
         link: String,
@@ -232,10 +247,10 @@ impl News {
             "PeerUp" => peer().map(|(peer, public_key)| Self::PeerUp { peer, public_key }),
             "PeerDown" => peer().map(|(peer, public_key)| Self::PeerDown { peer, public_key }),
             "PathChanged" => {
-                let (_, public_key, peer, path, reason) =
-                    body.deserialize::<(ObjectPath<'_>, String, String, String, String)>().ok()?;
+                let (object, public_key, peer, path, reason) =
+                    body.deserialize::<(OwnedObjectPath, String, String, String, String)>().ok()?;
                 let reason = Some(reason).filter(|reason| !reason.is_empty());
-                Some(Self::PathChanged { peer, public_key, path, reason })
+                Some(Self::PathChanged { peer, public_key, path, reason, tier: None, paths: None, object })
             }
             "LinkUp" => {
                 let (_, link) = body.deserialize::<(ObjectPath<'_>, String)>().ok()?;
@@ -261,6 +276,13 @@ impl News {
         Some(Self::State { state, reason: text("StateReason").filter(|reason| !reason.is_empty()) })
     }
 
+    /// Asks for what the signal does not tell.
+    async fn complete(&mut self, network: &Instance, asker: &Asker, time: f64) {
+        let Self::PathChanged { path, tier, paths, object, .. } = self else { return };
+        *paths = asker.paths(network, object, time as u64).await;
+        *tier = paths.as_deref().and_then(|paths| tier_of(path, paths));
+    }
+
     fn line(&self) -> String {
         let called = |name: &str, key: &str| {
             let peer = Peer { name: Some(name.to_owned()), public_key: key.to_owned(), ..Peer::default() };
@@ -280,15 +302,13 @@ impl News {
             Self::PeerDown { peer, public_key } => {
                 format!("peer {} is {}", called(peer, public_key), state("down"))
             }
-            Self::PathChanged { peer, public_key, path, reason } => {
-                let why = reason.as_deref().map(network::path_reason);
-                let why = why.map(|why| format!(" ({})", clean(why))).unwrap_or_default();
-                match path.as_str() {
-                    "" => format!("peer {} has no path{why}", called(peer, public_key)),
-                    path => {
-                        format!("peer {} is reached through {}{why}", called(peer, public_key), clean(path))
-                    }
-                }
+            Self::PathChanged { peer, public_key, path, reason, tier, paths, .. } => {
+                let peer = called(peer, public_key);
+                let change = match path.as_str() {
+                    "" => format!("peer {peer} has no path"),
+                    path => format!("peer {peer} is reached through {}", clean(path)),
+                };
+                format!("{change}{}{}", kind(tier.as_deref(), reason.as_deref()), costs(paths.as_deref()))
             }
             Self::LinkUp { link } => format!("link {} is {}", clean(link), state("up")),
             Self::LinkDown { link, reason } if reason.is_empty() => {
@@ -299,6 +319,34 @@ impl News {
             }
         }
     }
+}
+
+/// What this path makes of the peer; the daemon names a path by its link and the endpoint there.
+fn tier_of(path: &str, paths: &[Path]) -> Option<String> {
+    if path.is_empty() {
+        return Some("offline".to_owned());
+    }
+    let named = |other: &&Path| path == format!("{} {}", other.link, other.endpoint);
+    paths.iter().find(named).map(|path| path.tier.clone()).filter(|tier| !tier.is_empty())
+}
+
+/// What the peer is by a path, and why that one was chosen: ` (direct: its link costs less)`.
+fn kind(tier: Option<&str>, reason: Option<&str>) -> String {
+    let tier = tier.map(|tier| paint(network::tier_style(tier), &clean(tier)));
+    let words = [tier, reason.map(|why| clean(network::path_reason(why)).into_owned())];
+    let words: Vec<String> = words.into_iter().flatten().collect();
+    if words.is_empty() { String::new() } else { format!(" ({})", words.join(": ")) }
+}
+
+/// What each way has cost so far.
+fn costs(paths: Option<&[Path]>) -> String {
+    let one = |path: &Path| {
+        let place = format!("{} {}", path.link, path.endpoint);
+        let (bytes, rest) = network::spent(&path.sent);
+        format!("{bytes} ({rest}) by {}", clean(&place))
+    };
+    let paths: Vec<String> = paths.unwrap_or_default().iter().map(one).collect();
+    if paths.is_empty() { String::new() } else { format!("; sent so far: {}", paths.join(", ")) }
 }
 
 #[cfg(test)]
@@ -345,16 +393,53 @@ mod tests {
         assert_eq!(watch().take(&signal(":1.7", "PathChanged")), []);
     }
 
+    fn path_changed(path: &str, reason: &str) -> News {
+        let object = ObjectPath::try_from("/org/meshnet1/peers/07").unwrap();
+        let body = (object, "BwcHBw==", "cabin", path, reason);
+        let message = Message::signal(ROOT, NETWORK, "PathChanged").sender(":1.7").build(&body).unwrap();
+        let [(_, news)] = watch().take(&message).try_into().unwrap();
+        news
+    }
+
+    fn plain(news: &News) -> String {
+        anstream::adapter::strip_str(&news.line()).to_string()
+    }
+
     #[test]
     fn a_path_that_changes_is_told_with_its_reason() {
-        let path = ObjectPath::try_from("/org/meshnet1/peers/07").unwrap();
-        let body = (path, "BwcHBw==", "cabin", "udp0 udp://192.0.2.7:51820", "cheaper");
-        let message = Message::signal(ROOT, NETWORK, "PathChanged").sender(":1.7").build(&body).unwrap();
-        let news = watch().take(&message);
-        let [(_, news)] = news.as_slice() else { panic!("{news:?}") };
         assert_eq!(
-            anstream::adapter::strip_str(&news.line()).to_string(),
+            plain(&path_changed("udp0 udp://192.0.2.7:51820", "cheaper")),
             "peer cabin is reached through udp0 udp://192.0.2.7:51820 (its link costs less)"
+        );
+        assert_eq!(plain(&path_changed("", "")), "peer cabin has no path");
+    }
+
+    #[test]
+    fn what_the_daemon_says_of_the_paths_is_told_too() {
+        let example = network::tests::example_with_paths();
+        let known = &example.peers[0].paths;
+        let told = |path: &str, reason| {
+            let mut news = path_changed(path, reason);
+            let News::PathChanged { tier, paths, .. } = &mut news else { panic!("{news:?}") };
+            (*tier, *paths) = (tier_of(path, known), Some(known.clone()));
+            plain(&news)
+        };
+        let costs = "; sent so far: 148 B (1 datagram) by udp0 udp://192.0.2.7:51820, 3.4 KiB (42 datagrams, 4.2 s \
+                     of air) by radio0 !a1b2c3d4";
+        assert_eq!(
+            told("radio0 !a1b2c3d4", "silent"),
+            format!(
+                "peer cabin is reached through radio0 !a1b2c3d4 (radio: the one before fell silent){costs}"
+            )
+        );
+        assert_eq!(
+            told("", "no-path"),
+            format!("peer cabin has no path (offline: no link reaches it){costs}")
+        );
+        // Between the signal and the answer it went.
+        assert_eq!(
+            told("udp0 udp://192.0.2.9:1", ""),
+            format!("peer cabin is reached through udp0 udp://192.0.2.9:1{costs}")
         );
     }
 

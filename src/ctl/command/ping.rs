@@ -80,12 +80,12 @@ impl Ping {
         if live {
             context.print(&format!("{}\n", self.announcement(&report, peer)))?;
         }
-        let stop = runtime::stopped();
+        let stop = runtime::stopped()?;
         tokio::pin!(stop);
         for number in 1..=self.count {
             let answer = tokio::select! {
                 answer = self.once(&object, &report.peer, context) => answer?,
-                signal = &mut stop => { signal?; break }
+                () = &mut stop => break,
             };
             if live {
                 context.print(&format!("{}\n", answer.line(number)))?;
@@ -94,7 +94,7 @@ impl Ping {
             if number < self.count {
                 tokio::select! {
                     () = tokio::time::sleep(Duration::from_secs(self.interval.into())) => {}
-                    signal = &mut stop => { signal?; break }
+                    () = &mut stop => break,
                 }
             }
         }

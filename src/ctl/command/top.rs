@@ -1,6 +1,8 @@
 //! `meshctl top`
 
+mod columns;
 mod history;
+mod peers;
 mod view;
 
 use std::io::{self, IsTerminal as _};
@@ -24,9 +26,11 @@ use crate::exit::Exit;
 use crate::render::overview::Row;
 use crate::runtime;
 
-/// Watch a network live: peers, paths, airtime
+/// Watch a network live: peers, every path to them and what it has cost, airtime
 ///
-/// Nothing is sent over the air for it. q ends it.
+/// Below a peer is why its path is the one in use, and every other way to it; where there is no room for those of all peers, they
+/// are shown for one, which the arrow keys choose. COST is what sending has taken: the air, or bytes where there is none. Nothing
+/// is sent over the air for it. q ends it.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   meshctl top
@@ -55,9 +59,14 @@ impl Top {
             let daemon = Daemon::open(&bus, &self.network, context).await?;
             // Before the screen is taken, so that what goes wrong at once is told as usual.
             let network = daemon.describe().await?;
+            // Nor is there a moment when a signal would end the process with the screen taken.
+            let stop = runtime::stopped()?;
             let screen = Screen::take()?;
-            let shown = self.watch(screen, &daemon, network, context).await;
-            shown.map(|()| Exit::Success)
+            tokio::select! {
+                done = self.watch(screen, &daemon, network, context) => done?,
+                () = stop => {}
+            }
+            Ok(Exit::Success)
         })
     }
 
@@ -78,8 +87,6 @@ impl Top {
         };
         // Kept while keys come, so that neither holds up the other.
         let mut next = look();
-        let stop = runtime::stopped();
-        tokio::pin!(stop);
         let mut state = State::new(daemon.name.clone());
         state.add(Ok(network));
         loop {
@@ -92,9 +99,8 @@ impl Top {
                 key = keys.recv() => match key {
                     Some(Key::Quit) | None => return Ok(()),
                     Some(Key::Redraw) => {}
-                    Some(Key::Scroll(by)) => state.scroll(by),
+                    Some(Key::Select(by)) => state.select(by),
                 },
-                stopped = &mut stop => return stopped,
             }
         }
     }
@@ -106,13 +112,13 @@ struct State {
     row: Row,
     problems: Vec<String>,
     history: History,
-    first_peer: usize,
+    selected: usize,
 }
 
 impl State {
     fn new(name: Instance) -> Self {
         let row = Row { name, presence: Presence::default(), answer: None };
-        Self { row, problems: Vec::new(), history: History::default(), first_peer: 0 }
+        Self { row, problems: Vec::new(), history: History::default(), selected: 0 }
     }
 
     /// Takes what the daemon answered. If it did not, what was known stays in sight below the reason.
@@ -122,7 +128,7 @@ impl State {
                 self.history.add(&network);
                 self.row.answer = Some(Ok(network));
                 self.problems = self.row.problems();
-                self.scroll(0);
+                self.select(0);
             }
             Err(error) => self.problems = vec![format!("{error}; what is below was before")],
         }
@@ -132,9 +138,9 @@ impl State {
         self.row.answer.as_ref()?.as_ref().ok()
     }
 
-    fn scroll(&mut self, by: isize) {
+    fn select(&mut self, by: isize) {
         let last = self.network().map_or(0, |network| network.peers.len().saturating_sub(1));
-        self.first_peer = self.first_peer.saturating_add_signed(by).min(last);
+        self.selected = self.selected.saturating_add_signed(by).min(last);
     }
 
     fn view(&self, color: bool) -> View<'_> {
@@ -143,7 +149,7 @@ impl State {
             network: self.network(),
             problems: &self.problems,
             history: &self.history,
-            first_peer: self.first_peer,
+            selected: self.selected,
             color,
         }
     }
@@ -178,7 +184,7 @@ impl Drop for Screen {
 enum Key {
     Quit,
     Redraw,
-    Scroll(isize),
+    Select(isize),
 }
 
 impl Key {
@@ -188,10 +194,10 @@ impl Key {
             Event::Key(key) if key.kind != KeyEventKind::Release => match key.code {
                 KeyCode::Char('q') | KeyCode::Esc => Some(Self::Quit),
                 KeyCode::Char('c') if key.modifiers.contains(KeyModifiers::CONTROL) => Some(Self::Quit),
-                KeyCode::Up | KeyCode::Char('k') => Some(Self::Scroll(-1)),
-                KeyCode::Down | KeyCode::Char('j') => Some(Self::Scroll(1)),
-                KeyCode::PageUp => Some(Self::Scroll(-10)),
-                KeyCode::PageDown => Some(Self::Scroll(10)),
+                KeyCode::Up | KeyCode::Char('k') => Some(Self::Select(-1)),
+                KeyCode::Down | KeyCode::Char('j') => Some(Self::Select(1)),
+                KeyCode::PageUp => Some(Self::Select(-10)),
+                KeyCode::PageDown => Some(Self::Select(10)),
                 _ => None,
             },
             _ => None,
@@ -216,7 +222,10 @@ fn keys() -> mpsc::Receiver<Key> {
 
 #[cfg(test)]
 mod tests {
+    use std::process::Command;
+
     use super::*;
+    use crate::pty::Terminal;
     use crate::render::network::tests::example;
 
     #[test]
@@ -232,17 +241,36 @@ mod tests {
     }
 
     #[test]
-    fn one_peer_always_stays_in_sight() {
+    fn one_peer_is_always_selected() {
         let mut state = State::new(Instance::new("mesh0").unwrap());
-        state.scroll(1);
-        assert_eq!(state.first_peer, 0);
+        state.select(1);
+        assert_eq!(state.selected, 0);
         state.add(Ok(example()));
-        state.scroll(10);
-        assert_eq!(state.first_peer, 1);
+        state.select(10);
+        assert_eq!(state.selected, 1);
         let mut network = example();
         network.peers.truncate(1);
         state.add(Ok(network));
-        assert_eq!(state.first_peer, 0);
+        assert_eq!(state.selected, 0);
+    }
+
+    #[test]
+    fn a_panic_gives_the_terminal_back_before_it_is_told() {
+        const ITSELF: &str = "command::top::tests::a_panic_gives_the_terminal_back_before_it_is_told";
+        const ON_THE_TERMINAL: &str = "MESHCTL_TEST_PANICS";
+        if std::env::var_os(ON_THE_TERMINAL).is_some() {
+            let _screen = Screen::take().unwrap();
+            panic!("as it may happen");
+        }
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command.args(["--exact", ITSELF, "--nocapture"]).env(ON_THE_TERMINAL, "1");
+        let mut terminal = Terminal::run(&command, 80, 24);
+        terminal.until("\x1b[?1049h");
+        let (code, last) = terminal.end();
+        assert_eq!(code, Some(101), "{last}");
+        let (left, told) = (last.find("\x1b[?1049l"), last.find("as it may happen"));
+        assert!(left.is_some() && left < told, "{last:?}");
+        assert!(!terminal.is_raw());
     }
 
     #[test]
@@ -251,7 +279,7 @@ mod tests {
         assert_eq!(key(KeyCode::Char('q').into()), Some(Key::Quit));
         assert_eq!(key(event::KeyEvent::new(KeyCode::Char('c'), KeyModifiers::CONTROL)), Some(Key::Quit));
         assert_eq!(key(KeyCode::Char('c').into()), None);
-        assert_eq!(key(KeyCode::Down.into()), Some(Key::Scroll(1)));
+        assert_eq!(key(KeyCode::Down.into()), Some(Key::Select(1)));
         assert_eq!(Key::of(&Event::Resize(1, 1)), Some(Key::Redraw));
     }
 }

@@ -267,13 +267,18 @@ fn way(path: &Path) -> String {
     );
     words.extend(span_of(path.rtt_ms).map(|rtt| format!("round trip {rtt}")));
     words.extend(path.loss.map(|loss| format!("{:.0} % lost", loss * 100.0)));
-    let PathCounters { datagrams, bytes, airtime_ms } = path.sent;
+    let (bytes, rest) = spent(&path.sent);
+    format!("{}; {bytes} sent ({rest})", words.join(", "))
+}
+
+/// What was sent on a path: the bytes, and what they took (`42 datagrams, 4.2 s of air`).
+pub(crate) fn spent(counters: &PathCounters) -> (String, String) {
+    let PathCounters { datagrams, bytes, airtime_ms } = *counters;
     let air = match airtime_ms {
         0 => String::new(),
         air => format!(", {} of air", units::span_ms(air)),
     };
-    let (sent, datagrams) = (units::bytes(bytes), units::count(datagrams, "datagram"));
-    format!("{}; {sent} sent ({datagrams}{air})", words.join(", "))
+    (units::bytes(bytes), format!("{}{air}", units::count(datagrams, "datagram")))
 }
 
 /// The style of how near a peer is.

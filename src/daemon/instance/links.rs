@@ -138,8 +138,7 @@ impl Links {
         spec: &LinkSpec,
         opened: Option<udp::Opened>,
     ) -> anyhow::Result<Option<(LinkId, LinkCaps)>> {
-        let id = LinkId(self.next);
-        self.next = self.next.checked_add(1).context("too many links were started: this takes a restart")?;
+        let id = self.number()?;
         let (carrier, told, caps) = match &spec.kind {
             LinkKind::Meshtastic(radio) => {
                 let (contacts, to_core) = (self.contacts.subscribe(), self.to_core.clone());
@@ -156,6 +155,13 @@ impl Links {
         self.running
             .insert(id, Running { spec: spec.clone(), carrier, up: caps.is_some(), heard: None, told });
         Ok(caps)
+    }
+
+    /// A number that no link has had.
+    fn number(&mut self) -> anyhow::Result<LinkId> {
+        let id = LinkId(self.next);
+        self.next = self.next.checked_add(1).context("too many links were started: this takes a restart")?;
+        Ok(id)
     }
 
     fn udp(&self) -> impl Iterator<Item = (LinkId, &UdpLink)> {

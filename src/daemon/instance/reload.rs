@@ -12,35 +12,51 @@ use meshnet_proto::link::{LinkEvent, LinkId};
 use tracing::{error, info, warn};
 
 use super::Instance;
-use super::ways::has_free;
 use crate::catalog;
 use crate::config::{Config, Severity};
 use crate::control::Change;
 use crate::link::{LinkKind, LinkSpec, udp};
 use crate::peers::{Member, Roster};
 
+/// The links that go.
+type Gone = Vec<(LinkId, LinkSpec)>;
+
+/// What a reload will do.
+struct Plan {
+    config: Config,
+    gone: Gone,
+    /// The sockets of links that come.
+    opened: BTreeMap<String, udp::Opened>,
+}
+
 impl Instance {
     /// Reads the configuration file again and becomes what it says.
     ///
     /// # Errors
-    /// `InvalidConfig` or `NotSupported` if nothing was changed, `Failed` if the kernel refused something.
+    /// `InvalidConfig` or `NotSupported` if nothing was changed, `Failed` if the kernel refused something: the log says whether
+    /// the rest is in force.
     pub(super) async fn reload(&mut self) -> Result<(), Error> {
-        let outcome = self.try_reload().await;
-        self.reload_failure = outcome.as_ref().err().map(Error::message);
-        match &self.reload_failure {
-            None => info!(interface = self.config.tap_name, "the configuration is read again"),
-            Some(failure) if matches!(outcome, Err(Error::Failed(_))) => {
+        let outcome = match self.prepare_reload() {
+            Ok(plan) => self.carry_out(plan).await.inspect_err(|error| {
+                let failure = error.message();
                 error!("the configuration is read again, but not all of it is in force: {failure}");
-            }
-            Some(failure) => {
+            }),
+            Err(error) => {
+                let failure = error.message();
                 error!(message_id = catalog::RELOAD_REFUSED, "the configuration stays as it is: {failure}");
+                Err(error)
             }
+        };
+        self.reload_failure = outcome.as_ref().err().map(Error::message);
+        if outcome.is_ok() {
+            info!(interface = self.config.tap_name, "the configuration is read again");
         }
         self.note_change();
         outcome
     }
 
-    async fn try_reload(&mut self) -> Result<(), Error> {
+    /// Finds what is to be done, and whether it can be. If it cannot, everything is as before.
+    fn prepare_reload(&mut self) -> Result<Plan, Error> {
         let (config, private_key) = self.source.load().map_err(|findings| {
             let errors = findings.iter().filter(|finding| finding.severity == Severity::Error);
             let errors: Vec<String> = errors.map(ToString::to_string).collect();
@@ -58,27 +74,33 @@ impl Instance {
             same("RunAsUser or RunAsGroup", now == then)?;
         }
         same("SealingThreads", config.sealing_threads == self.config.sealing_threads)?;
-        // Whoever has radios alone is not told what changes around the host, and its interface hands over packets one by one.
-        same(
-            "kind of links, the first by UDP or none any more,",
-            has_free(&config) == has_free(&self.config),
-        )?;
+        let gone = self.links.specs().filter(|(_, spec)| !config.links.contains(spec));
+        let gone: Gone = gone.map(|(id, spec)| (id, spec.clone())).collect();
+        let opened = self.open_sockets(&config, &gone)?;
+        self.suit_links(&config).map_err(|error| failed(&error))?;
+        Ok(Plan { config, gone, opened })
+    }
+
+    async fn carry_out(&mut self, plan: Plan) -> Result<(), Error> {
+        let Plan { config, gone, opened } = plan;
         config.warnings.iter().for_each(|warning| warn!("{warning}"));
         let roster = self.roster.reconfigured(&config.peers);
-        self.change_links(&config)?;
-        let interface = self.change_interface(config);
+        let links = self.change_links(&config, gone, opened);
+        self.change_interface(config);
         let peers = self.change_peers(roster);
         let kernel = self.settle_interface().await;
         self.control.tell(Change::Network);
-        interface.and(peers).and(kernel)
+        links.and(peers).and(kernel)
     }
 
-    /// Stops, replaces and starts drivers, so that those of `config` run.
-    fn change_links(&mut self, config: &Config) -> Result<(), Error> {
+    /// Stops, replaces and starts drivers, so that those of `config` run. What cannot start is told, and the others do.
+    fn change_links(
+        &mut self,
+        config: &Config,
+        gone: Gone,
+        mut opened: BTreeMap<String, udp::Opened>,
+    ) -> Result<(), Error> {
         let now = Instant::now();
-        let gone = self.links.specs().filter(|(_, spec)| !config.links.contains(spec));
-        let gone: Vec<_> = gone.map(|(id, spec)| (id, spec.clone())).collect();
-        let mut opened = self.open_sockets(config, &gone)?;
         for (id, LinkSpec { name, .. }) in gone {
             info!(link = name, "link is removed, or set up anew");
             if self.links.stop(id) {
@@ -86,49 +108,47 @@ impl Instance {
             }
             self.node.remove_link(id, now);
         }
+        let mut outcome = Ok(());
         for spec in &config.links {
-            if !self.links.specs().any(|(_, running)| running == spec) {
-                info!(link = spec.name, "link is added: {}", spec.kind);
-                let socket = opened.remove(&spec.name);
-                let started =
-                    self.links.start(spec, socket).map_err(|error| Error::Failed(format!("{error:#}")))?;
-                if let Some((id, caps)) = started {
-                    self.node.handle_link(id, LinkEvent::Up(caps), now);
+            if self.links.specs().any(|(_, running)| running == spec) {
+                continue;
+            }
+            info!(link = spec.name, "link is added: {}", spec.kind);
+            match self.links.start(spec, opened.remove(&spec.name)) {
+                Ok(Some((id, caps))) => self.node.handle_link(id, LinkEvent::Up(caps), now),
+                Ok(None) => {}
+                Err(error) => {
+                    let shut = self.links.start_shut(spec, &error);
+                    outcome = outcome.and(shut.and(Err(error)).map_err(|error| failed(&error)));
                 }
             }
         }
         self.tell_own_addresses();
-        Ok(())
+        outcome
     }
 
     /// Opens the sockets of udp links that are to be, before anything is changed: what cannot be had is told in time. One
     /// that listens where a link that goes does can only be opened after it.
-    fn open_sockets(
-        &self,
-        config: &Config,
-        gone: &[(LinkId, LinkSpec)],
-    ) -> Result<BTreeMap<String, udp::Opened>, Error> {
+    fn open_sockets(&self, config: &Config, gone: &Gone) -> Result<BTreeMap<String, udp::Opened>, Error> {
         let mut opened = BTreeMap::new();
         for spec in
             config.links.iter().filter(|spec| !self.links.specs().any(|(_, running)| running == *spec))
         {
             let LinkKind::Udp(udp) = &spec.kind else { continue };
-            if udp.fwmark.is_some() || (1..1024).contains(&udp.port) {
-                let what = format!("the link {} takes a restart: a FwMark, or a port below 1024", spec.name);
-                return Err(Error::NotSupported(what));
+            if let Some(what) = udp.takes_capability() {
+                let only = format!("the link {} takes a restart: {what}, which only a start has", spec.name);
+                return Err(Error::NotSupported(only));
             }
             let takes_over =
                 gone.iter().any(|(_, old)| matches!(&old.kind, LinkKind::Udp(old) if old.collides(udp)));
             if !takes_over {
-                let socket =
-                    udp::open(&spec.name, udp).map_err(|error| Error::Failed(format!("{error:#}")))?;
-                opened.insert(spec.name.clone(), socket);
+                opened.insert(spec.name.clone(), udp::open(&spec.name, udp).map_err(|error| failed(&error))?);
             }
         }
         Ok(opened)
     }
 
-    fn change_interface(&mut self, config: Config) -> Result<(), Error> {
+    fn change_interface(&mut self, config: Config) {
         let changed = config.addresses != self.config.addresses
             || config.mtu != self.config.mtu
             || config.rekey_after_messages != self.config.rekey_after_messages;
@@ -137,7 +157,6 @@ impl Instance {
             self.node.set_interface(addresses, config.mtu, config.rekey_after_messages, Instant::now());
         }
         self.config = config;
-        Ok(())
     }
 
     /// Removes, changes and adds peers, so that those of `wanted` are in use.
@@ -210,6 +229,10 @@ impl Instance {
         self.settings = Some(settings);
         Ok(())
     }
+}
+
+fn failed(error: &anyhow::Error) -> Error {
+    Error::Failed(format!("{error:#}"))
 }
 
 /// Whether the core would see no difference.

@@ -147,16 +147,29 @@ mod tests {
         node
     }
 
-    #[test]
-    fn nothing_may_leave_until_the_state_is_on_disk() {
-        let now = Instant::now();
+    /// A state file that cannot be written while something is in the way of the text that is to replace it.
+    struct Stuck {
+        dir: tempfile::TempDir,
+        path: PathBuf,
+        obstacle: PathBuf,
+        node: Node,
+        store: Store,
+    }
+
+    fn stuck(now: Instant) -> Stuck {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("mesh0.state");
-        // Something in the way of the text that is to replace the old one.
         let obstacle = dir.path().join("mesh0.state.new");
         fs::create_dir(&obstacle).unwrap();
         let mut node = node(now);
-        let mut store = Store::open(path.clone(), &mut node).unwrap();
+        let store = Store::open(path.clone(), &mut node).unwrap();
+        Stuck { dir, path, obstacle, node, store }
+    }
+
+    #[test]
+    fn nothing_may_leave_until_the_state_is_on_disk() {
+        let now = Instant::now();
+        let Stuck { dir: _dir, path, obstacle, mut node, mut store } = stuck(now);
         assert!(!store.save(&mut node, now), "it cannot be written");
         assert_eq!(store.retry_at(), Some(now + RETRY));
 
@@ -171,12 +184,7 @@ mod tests {
     #[test]
     fn what_is_worth_no_wait_holds_up_nothing_and_is_written_when_it_can_be() {
         let now = Instant::now();
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("mesh0.state");
-        let obstacle = dir.path().join("mesh0.state.new");
-        fs::create_dir(&obstacle).unwrap();
-        let mut node = node(now);
-        let mut store = Store::open(path.clone(), &mut node).unwrap();
+        let Stuck { dir: _dir, path, obstacle, mut node, mut store } = stuck(now);
         let wish = Stored { text: b"a wish".to_vec(), must: false };
         assert!(store.write(wish.clone(), now) && !store.is_failing());
         assert_eq!(store.retry_at(), Some(now + RETRY));

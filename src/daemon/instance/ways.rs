@@ -5,18 +5,12 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use ipnet::IpNet;
-use tracing::{debug, warn};
+use tracing::{debug, trace, warn};
 
 use super::Instance;
+use super::free::has_free;
 use super::tuning::{Changes, Outcome};
-use crate::config::Config;
-use crate::link::LinkKind;
 use crate::netlink::{Settings, Surroundings, Ways};
-
-/// Whether a network has links where air is free.
-pub(super) fn has_free(config: &Config) -> bool {
-    config.links.iter().any(|link| matches!(link.kind, LinkKind::Udp(_)))
-}
 
 impl Instance {
     /// What the interface is to be.
@@ -85,6 +79,10 @@ impl Instance {
 
     /// Something changed around this host: where others may reach it, or which ways lead out of it.
     pub(super) fn handle_surroundings(&mut self, surroundings: Surroundings) {
+        if !self.free.looks_around() {
+            trace!("the last news of what is around us");
+            return;
+        }
         let Surroundings { addresses, dark } = surroundings;
         debug!(?addresses, ?dark, "something changed around us");
         if self.surroundings.as_ref().is_none_or(|before| *before != addresses) {

@@ -34,6 +34,16 @@ impl UdpSpec {
             && !apart
             && (everywhere || self.listen.iter().any(|address| other.listen.contains(address)))
     }
+
+    /// Says which capability its socket takes, and for what, if it takes one.
+    #[must_use]
+    pub fn takes_capability(&self) -> Option<&'static str> {
+        match self.fwmark {
+            Some(_) => Some("a FwMark takes CAP_NET_ADMIN"),
+            None if (1..1024).contains(&self.port) => Some("a port below 1024 takes CAP_NET_BIND_SERVICE"),
+            None => None,
+        }
+    }
 }
 
 impl fmt::Display for UdpSpec {

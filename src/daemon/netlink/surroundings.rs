@@ -1,10 +1,8 @@
 //! What of this host lies around the interface: the addresses at which others may reach it, and the news that ways may have
-//! opened or closed. The kernel tells every change of links, addresses and routes; they come in flocks (an interface that gets
-//! an address gets routes too), so one look is taken when a flock has passed.
+//! opened or closed. When to look is the `lookout`'s business.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
-use std::time::Duration;
 
 use futures_util::TryStreamExt as _;
 use rtnetlink::packet_core::{NetlinkMessage, NetlinkPayload};
@@ -14,8 +12,6 @@ use rtnetlink::packet_route::link::LinkFlags;
 use rtnetlink::packet_route::route::{RouteAttribute, RouteMessage};
 use rtnetlink::{Handle, MulticastGroup};
 
-/// How long a flock of changes takes to pass. Short: traffic may be waiting for the way that they open.
-pub(super) const FLOCK: Duration = Duration::from_millis(50);
 /// How many addresses are told; a host with more has them for other purposes.
 const MAX_ADDRESSES: usize = 16;
 

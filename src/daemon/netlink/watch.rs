@@ -6,7 +6,7 @@ use rtnetlink::packet_core::{NetlinkMessage, NetlinkPayload};
 use rtnetlink::packet_route::RouteNetlinkMessage;
 use rtnetlink::packet_route::link::{LinkFlags, LinkMessage};
 
-use super::surroundings::{self, Surroundings};
+use super::surroundings::Surroundings;
 
 /// Something happened to the interface.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,18 +24,10 @@ pub enum InterfaceEvent {
     Surroundings(Surroundings),
 }
 
-/// What the kernel has to say.
-pub(super) enum News {
-    /// Of the interface.
-    Interface(InterfaceEvent),
-    /// Of what is around it.
-    Around,
-}
-
 /// What comes from the kernel unasked.
 pub(super) type Messages = BoxStream<'static, NetlinkMessage<RouteNetlinkMessage>>;
 
-/// Tells the interface's changes of state; of other interfaces only that there was something.
+/// Tells the interface's changes of state.
 pub(super) struct Watch {
     index: u32,
     messages: Messages,
@@ -62,12 +54,9 @@ impl Watch {
     }
 
     /// Returns the next change; `None` once netlink is gone. Can be cancelled.
-    pub(super) async fn next(&mut self) -> Option<News> {
+    pub(super) async fn next(&mut self) -> Option<InterfaceEvent> {
         loop {
             let message = self.messages.next().await?;
-            if surroundings::concerns(&message, self.index) {
-                return Some(News::Around);
-            }
             let NetlinkPayload::InnerMessage(message) = message.payload else { continue };
             let event = match message {
                 RouteNetlinkMessage::NewLink(link) if link.header.index == self.index => self.changed(&link),
@@ -76,8 +65,8 @@ impl Watch {
                 }
                 _ => None,
             };
-            if let Some(event) = event {
-                return Some(News::Interface(event));
+            if event.is_some() {
+                return event;
             }
         }
     }

@@ -111,7 +111,8 @@ impl Network {
     /// applied of a file with an error.
     ///
     /// Asks polkit for org.meshnet1.control. Errors: NotAuthorized, InvalidConfig (with file and line), NotSupported (what
-    /// changed takes a restart: the private key, the interface's name), Busy, Failed.
+    /// changed takes a restart: the private key, the interface's name, RunAsUser, RunAsGroup, SealingThreads; or a link does,
+    /// with a FwMark or a port below 1024), Busy, Failed (the kernel refused something: the text says what).
     async fn reload(&self, #[zbus(header)] header: Header<'_>) -> Result<(), Error> {
         let _permit = self.core.admit(&header, ACTION_CONTROL).await?;
         self.core.handle().order(Command::Reload).await

@@ -67,7 +67,7 @@ impl Site {
         let (config, private_key) =
             config::load(&self.config()).map_err(|wrong| anyhow::anyhow!("{wrong:?}"))?;
         let tap = tap::open(&config.tap_name)?;
-        let (interface, interface_events) = netlink::start(&config.tap_name, false)?;
+        let (interface, interface_events) = netlink::start(&config.tap_name)?;
         let roster = Roster::load(self.peers(), &config.peers)?;
         let allowed = roster.members().iter().flat_map(|member| member.peer.core.allowed_ips.clone());
         let mac = meshnet_proto::mac_of(&private_key.public());
@@ -360,7 +360,7 @@ fn a_change_of_one_peers_way_touches_its_routes_alone() -> Result<()> {
         let namespace = Namespace::new()?;
         namespace.run(|| {
             let _tap = tap::open("mesh7")?;
-            let (interface, _events) = netlink::start("mesh7", false)?;
+            let (interface, _events) = netlink::start("mesh7")?;
             let [near, far]: [ipnet::IpNet; 2] = ["10.77.0.2/32".parse()?, "10.78.0.0/16".parse()?];
             let addresses = vec!["10.77.0.1/24".parse()?];
             let ways = Ways::Mixed([(near, 600)].into());

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::time::{Duration, Instant};
 
 use meshnet_proto::Node;
-use meshnet_proto::aead::{Aead, KEY_LEN, Portable, TAG_LEN, Unauthentic};
+use meshnet_proto::aead::{Aead as _, KEY_LEN, Portable};
 use meshnet_proto::config::{Config, PeerConfig, PeerMode};
 use meshnet_proto::key::{PresharedKey, PrivateKey};
 use meshnet_proto::link::{AddrKind, Airtime, LinkAddr, LinkCaps, LinkEvent};
@@ -16,6 +16,7 @@ use crate::daemon::{FREE, LINK, free_caps};
 use crate::internet;
 use crate::packet::{self, Kind};
 use crate::script::Script;
+use crate::watched::{Watched, Watcher};
 use crate::world::{address, num};
 
 const RADIO_MTU: u16 = 219;
@@ -25,25 +26,13 @@ thread_local! {
     static LAST: RefCell<[u8; KEY_LEN]> = const { RefCell::new([0; KEY_LEN]) };
 }
 
-/// A cipher that shows the keys of sessions: with them any bytes can be sealed as the peer would.
+/// Remembers the keys of sessions: with them any bytes can be sealed as the peer would.
 #[derive(Debug)]
 struct Spy;
 
-impl Aead for Spy {
-    fn seal(&self, key: &[u8; KEY_LEN], counter: u64, aad: &[u8], buffer: &mut [u8]) -> [u8; TAG_LEN] {
+impl Watcher for Spy {
+    fn seals(&self, key: &[u8; KEY_LEN], _: u64, _: &[u8]) {
         LAST.set(*key);
-        Portable.seal(key, counter, aad, buffer)
-    }
-
-    fn open(
-        &self,
-        key: &[u8; KEY_LEN],
-        counter: u64,
-        aad: &[u8],
-        buffer: &mut [u8],
-        tag: &[u8; TAG_LEN],
-    ) -> Result<(), Unauthentic> {
-        Portable.open(key, counter, aad, buffer, tag)
     }
 }
 
@@ -71,7 +60,7 @@ fn node(at: usize, others: &[usize], now: Instant) -> Node {
     let unix_time = Duration::from_secs(1_700_000_000);
     let mut node =
         Node::new(&config, [at as u8 + 1; 32], unix_time, now).expect("the configuration is sound");
-    node.set_aead(&Spy);
+    node.set_aead(&Watched(Spy));
     node.set_device_offload(true, true);
     node.set_own_addresses(vec![internet::inner(at)], now);
     node

@@ -5,7 +5,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use meshnet_proto::aead::{Aead, KEY_LEN, Portable, TAG_LEN, Unauthentic};
+use meshnet_proto::aead::{Aead, KEY_LEN};
+
+use crate::watched::{Watched, Watcher};
 
 #[derive(Debug, Default)]
 struct State {
@@ -27,7 +29,7 @@ impl Ledger {
 /// The watching cipher of a world's nodes. The few bytes of it outlive the world; what it remembers goes by
 /// `Seals::forget`.
 #[derive(Debug, Clone, Copy)]
-pub struct Seals(&'static Ledger);
+pub struct Seals(&'static Watched<Ledger>);
 
 impl Seals {
     /// Makes one that has seen nothing.
@@ -45,15 +47,15 @@ impl Seals {
     /// How many messages were sealed in WireGuard's own encoding, and in the terse one.
     #[must_use]
     pub fn sealed(self) -> [u64; 2] {
-        self.0.state().sealed
+        self.0.0.state().sealed
     }
 
     pub(super) fn check(self) -> Result<(), String> {
-        self.0.state().broken.take().map_or(Ok(()), Err)
+        self.0.0.state().broken.take().map_or(Ok(()), Err)
     }
 
     pub(super) fn forget(self) {
-        self.0.state().used.clear();
+        self.0.0.state().used.clear();
     }
 }
 
@@ -63,25 +65,13 @@ impl Default for Seals {
     }
 }
 
-impl Aead for Ledger {
-    fn seal(&self, key: &[u8; KEY_LEN], counter: u64, aad: &[u8], buffer: &mut [u8]) -> [u8; TAG_LEN] {
+impl Watcher for Ledger {
+    fn seals(&self, key: &[u8; KEY_LEN], counter: u64, aad: &[u8]) {
         let mut state = self.state();
         state.sealed[usize::from(!aad.is_empty())] += 1;
         if !state.used.entry(*key).or_default().insert(counter) {
             state.broken = Some(format!("counter {counter} seals twice under one key"));
         }
-        Portable.seal(key, counter, aad, buffer)
-    }
-
-    fn open(
-        &self,
-        key: &[u8; KEY_LEN],
-        counter: u64,
-        aad: &[u8],
-        buffer: &mut [u8],
-        tag: &[u8; TAG_LEN],
-    ) -> Result<(), Unauthentic> {
-        Portable.open(key, counter, aad, buffer, tag)
     }
 }
 

@@ -11,9 +11,7 @@ mod stories {
     mod rekey;
     mod restart;
     mod serial;
-    mod shared_air;
     mod terse;
-    mod transitions;
     mod wire;
     mod wireguard;
 }

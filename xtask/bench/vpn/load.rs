@@ -20,6 +20,11 @@ const TOLERATED: f64 = 0.005;
 const RATES: [f64; 2] = [10_000.0, 600_000.0];
 /// How often the range of rates is halved: the last step is a factor of 1.05.
 const STEPS: u32 = 6;
+/// Packets that `iperf3` sends at a time: one by one it is the sender that takes most of the processors.
+pub(super) const BURST: u32 = 10;
+/// What the receiver may have waiting, where the kernel's `rmem_max` lets it: with less it is the receiver that loses packets
+/// which had come through the tunnel.
+pub(super) const WINDOW: &str = "400K";
 /// How long one rate is tried.
 const TRY: Duration = Duration::from_secs(1);
 
@@ -68,8 +73,10 @@ impl<'a> Load<'a> {
         let mut best = 0.0;
         for _ in 0..STEPS {
             let rate = (low * high).sqrt();
-            let bits = format!("{:.0}", rate * f64::from(len) * 8.0);
-            let found = self.iperf(&["--udp", "--length", &len.to_string(), "--bandwidth", &bits], TRY)?;
+            let bits = format!("{:.0}/{BURST}", rate * f64::from(len) * 8.0);
+            let length = len.to_string();
+            let words = ["--udp", "--length", &length, "--bandwidth", &bits, "--window", WINDOW];
+            let found = self.iperf(&words, TRY)?;
             let sum = &found["end"]["sum"];
             let number = |key: &str| sum[key].as_f64().with_context(|| format!("iperf3 says no {key}"));
             let (packets, lost, seconds) = (number("packets")?, number("lost_packets")?, number("seconds")?);

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use super::super::setup::median;
 use super::super::{Goal, Section};
+use super::load::{BURST, WINDOW};
 use super::peer::{BASE, OURS, PEERS};
 use super::{CHART, Found, IDLE, Turn};
 
@@ -50,7 +51,7 @@ pub(super) fn write(found: &Found) -> Section {
     section.body = format!(
         "Two network namespaces on one machine, joined by a veth pair with an MTU of 1500; the tunnels' MTU is 1420, encryption \
          and checksums are on. The programs take turns (rounds: {}) with TCP for {} s (`iperf3`); medians. Small packets: the highest rate of UDP \
-         packets with so many bytes of data of which at most 0.5 % are lost. Processor: of both ends, with one stream. \
+         packets with so many bytes of data, sent {BURST} at a time to a socket that holds {WINDOW}B, of which at most 0.5 % are lost. Processor: of both ends, with one stream. \
          Memory: of the larger end, before and after all load. Wakeups: of both ends, voluntary context switches in {} s \
          without traffic. Other programs' versions are those that registries have for this system.\n\n\
          ![Throughput, small packets and processor time of each program]({CHART})\n\n",
@@ -78,6 +79,14 @@ pub(super) fn write(found: &Found) -> Section {
             turn.peak,
             wakeups.map_or("?".to_owned(), |wakeups| format!("{wakeups:.0}")),
         );
+    }
+    let missing = PEERS.iter().map(|peer| peer.name()).filter(|name| {
+        all.iter().all(|medians| medians.turn.peer != *name)
+            && found.failed.iter().all(|(failed, _)| failed != name)
+    });
+    let missing: Vec<&str> = missing.collect();
+    if !missing.is_empty() {
+        let _ = writeln!(section.body, "\nNot measured in this run: {}.", missing.join(", "));
     }
     for (name, why) in &found.failed {
         let _ =

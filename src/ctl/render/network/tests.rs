@@ -88,6 +88,41 @@ pub(crate) fn example() -> Network {
     }
 }
 
+/// The same, and its peer with a name was found in the local network.
+pub(crate) fn example_with_paths() -> Network {
+    let mut network = example();
+    network.links.push(Link {
+        name: "udp0".to_owned(),
+        kind: "udp".to_owned(),
+        connect: "udp://*:51820".to_owned(),
+        state: "up".to_owned(),
+        ..Link::default()
+    });
+    let cabin = &mut network.peers[0];
+    cabin.tier = Some("direct".to_owned());
+    cabin.path_reason = Some("cheaper".to_owned());
+    (cabin.endpoint, cabin.link) = (Some("udp://192.0.2.7:51820".to_owned()), Some("udp0".to_owned()));
+    let path = |link: &str, endpoint: &str, tier: &str| Path {
+        link: link.to_owned(),
+        endpoint: endpoint.to_owned(),
+        tier: tier.to_owned(),
+        state: "proven".to_owned(),
+        ..Path::default()
+    };
+    let direct = Path {
+        current: true,
+        origin: Some("announced".to_owned()),
+        last_heard_seconds: Some(1),
+        rtt_ms: Some(12.0),
+        loss: Some(0.0),
+        sent: PathCounters { datagrams: 1, bytes: 148, airtime_ms: 0 },
+        ..path("udp0", "udp://192.0.2.7:51820", "direct")
+    };
+    let sent = PathCounters { datagrams: 42, bytes: 3_500, airtime_ms: 4_200 };
+    cabin.paths = vec![direct, Path { sent, ..path("radio0", "!a1b2c3d4", "radio") }];
+    network
+}
+
 fn plain(text: &str) -> String {
     anstream::adapter::strip_str(text).to_string()
 }
@@ -141,36 +176,7 @@ peer: AwMDAwMDAwMD… (idle)
 
 #[test]
 fn each_way_to_a_peer_is_shown_with_why_and_what_it_has_cost() {
-    let mut network = example();
-    network.links.push(Link {
-        name: "udp0".to_owned(),
-        kind: "udp".to_owned(),
-        connect: "udp://*:51820".to_owned(),
-        state: "up".to_owned(),
-        ..Link::default()
-    });
-    let cabin = &mut network.peers[0];
-    cabin.tier = Some("direct".to_owned());
-    cabin.path_reason = Some("cheaper".to_owned());
-    (cabin.endpoint, cabin.link) = (Some("udp://192.0.2.7:51820".to_owned()), Some("udp0".to_owned()));
-    let path = |link: &str, endpoint: &str, tier: &str| Path {
-        link: link.to_owned(),
-        endpoint: endpoint.to_owned(),
-        tier: tier.to_owned(),
-        state: "proven".to_owned(),
-        ..Path::default()
-    };
-    let direct = Path {
-        current: true,
-        origin: Some("announced".to_owned()),
-        last_heard_seconds: Some(1),
-        rtt_ms: Some(12.0),
-        loss: Some(0.0),
-        sent: PathCounters { datagrams: 1, bytes: 148, airtime_ms: 0 },
-        ..path("udp0", "udp://192.0.2.7:51820", "direct")
-    };
-    let sent = PathCounters { datagrams: 42, bytes: 3_500, airtime_ms: 4_200 };
-    cabin.paths = vec![direct, Path { sent, ..path("radio0", "!a1b2c3d4", "radio") }];
+    let network = example_with_paths();
     let text = plain(&show(&network));
     for line in [
         "link: udp0 (up)\n  listens at: udp://*:51820\n  traffic: 0 datagrams sent, 0 received\n",

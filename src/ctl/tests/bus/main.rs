@@ -3,6 +3,8 @@
 mod completing;
 mod events;
 mod peers;
+mod pty;
 mod reading;
+mod terminal;
 mod units;
 mod world;

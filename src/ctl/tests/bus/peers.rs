@@ -149,6 +149,24 @@ async fn fresh_keys_and_a_reload_reach_the_daemon() {
 }
 
 #[tokio::test]
+async fn fresh_keys_and_a_reload_are_answered_in_json() {
+    let bus = Bus::start();
+    let _daemon = Daemon::start(&bus, "mesh0").await;
+    for (words, expected) in [
+        (&["rekey", "-j"][..], serde_json::json!({"schema": 1, "network": "mesh0", "public_key": null})),
+        (
+            &["rekey", "cabin", "--json"],
+            serde_json::json!({"schema": 1, "network": "mesh0", "public_key": key(2).to_string()}),
+        ),
+        (&["reload", "--json=pretty"], serde_json::json!({"schema": 1, "network": "mesh0"})),
+    ] {
+        let done = bus.meshctl(words).await;
+        assert_eq!((done.code, done.json()), (0, expected), "{words:?}");
+    }
+    assert_eq!(bus.meshctl(&["rekey"]).await.stdout, "");
+}
+
+#[tokio::test]
 async fn pings_that_come_back_stand_beside_what_the_air_takes() {
     let bus = Bus::start();
     let daemon = Daemon::start(&bus, "mesh0").await;

@@ -8,12 +8,12 @@ use anyhow::Context as _;
 use meshnet_proto::link::{LinkCaps, LinkEvent, LinkId};
 use tracing::{debug, info, warn};
 
-use super::{Carrier, Links, Told};
+use super::{Carrier, Links, Running, Told};
 use crate::backoff::Backoff;
 use crate::control::Change;
 use crate::instance::{Instance, random};
 use crate::link::udp::{self, UdpLink};
-use crate::link::{LinkKind, LinkSpec, UdpSpec};
+use crate::link::{LinkKind, LinkSpec, LinkStatus, UdpSpec};
 
 /// The waits before a socket that failed is opened again.
 const FIRST_WAIT: Duration = Duration::from_secs(1);
@@ -38,13 +38,35 @@ pub(super) fn open(
     Ok((link, caps))
 }
 
+impl Shut {
+    fn new(error: String) -> anyhow::Result<Self> {
+        let mut backoff = Backoff::new(random()?, FIRST_WAIT, LAST_WAIT);
+        let retry_at = tokio::time::Instant::now() + backoff.next_wait();
+        Ok(Self { error, backoff, retry_at })
+    }
+}
+
 impl Links {
+    /// Has a udp link whose socket could not be opened: it is down, and tried again.
+    pub(in crate::instance) fn start_shut(
+        &mut self,
+        spec: &LinkSpec,
+        error: &anyhow::Error,
+    ) -> anyhow::Result<()> {
+        if !matches!(spec.kind, LinkKind::Udp(_)) {
+            return Ok(());
+        }
+        let id = self.number()?;
+        let carrier = Carrier::Shut(Box::new(Shut::new(format!("{error:#}"))?));
+        let told = Told::of(&LinkStatus { state: "down", ..LinkStatus::new(spec) });
+        self.running.insert(id, Running { spec: spec.clone(), carrier, up: false, heard: None, told });
+        Ok(())
+    }
+
     /// Closes the socket of a udp link that failed; it is opened again soon. The caller tells the core.
     fn shut(&mut self, id: LinkId, error: &io::Error) -> anyhow::Result<()> {
-        let mut backoff = Backoff::new(random()?, FIRST_WAIT, LAST_WAIT);
         if let Some(running) = self.running.get_mut(&id) {
-            let retry_at = tokio::time::Instant::now() + backoff.next_wait();
-            running.carrier = Carrier::Shut(Box::new(Shut { error: error.to_string(), backoff, retry_at }));
+            running.carrier = Carrier::Shut(Box::new(Shut::new(error.to_string())?));
             running.up = false;
             running.told = Told::of(&running.status());
         }

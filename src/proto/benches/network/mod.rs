@@ -129,16 +129,21 @@ impl Network {
         Self { plan, hub: node(0, peers, plan.mode, now), remotes: Vec::new(), now }
     }
 
+    /// Makes the peers that are not there yet: without it they come one by one as they are needed.
+    pub(crate) fn populate(&mut self, count: u16) {
+        for at in u16::try_from(self.remotes.len()).expect("as many as peers") + 1..=count {
+            let hub = peer(Plan { keepalive: None, ..self.plan }, 0);
+            self.remotes.push(node(at, vec![hub], self.plan.mode, self.now));
+        }
+    }
+
     /// Has the hub send a packet to each peer, and shake hands with whom it has no young session with; it takes less time
     /// than a session lasts.
     pub(crate) fn acquaint(&mut self) {
         for at in 1..=self.plan.peers {
             // More at once would be a flood.
             self.now += Duration::from_millis(if self.plan.mode == PeerMode::Pki { 600 } else { 10 });
-            if self.remotes.len() < usize::from(at) {
-                let hub = peer(Plan { keepalive: None, ..self.plan }, 0);
-                self.remotes.push(node(at, vec![hub], self.plan.mode, self.now));
-            }
+            self.populate(at);
             self.hub.handle_device(&frame(0, at, 64), self.now);
             self.exchange(at);
         }

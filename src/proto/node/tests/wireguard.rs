@@ -135,6 +135,15 @@ impl Duo {
         self.drain();
     }
 
+    /// Two that met by radio and have gone over to the cable with packet 1.
+    fn on_cable() -> Self {
+        let mut duo = Self::new(Links::Both);
+        duo.cable(true);
+        duo.send(0, 1);
+        duo.seconds(5);
+        duo
+    }
+
     fn cable(&mut self, up: bool) {
         for node in &mut self.nodes {
             let event = if up { LinkEvent::Up(free_caps()) } else { LinkEvent::Down };
@@ -323,10 +332,7 @@ fn a_session_moves_to_the_cable_and_back_without_a_handshake() {
 
 #[test]
 fn a_cable_that_dies_without_a_word_is_left_within_three_seconds() {
-    let mut duo = Duo::new(Links::Both);
-    duo.cable(true);
-    duo.send(0, 1);
-    duo.seconds(5);
+    let mut duo = Duo::on_cable();
     assert_eq!(duo.tier(0), Tier::Direct);
     duo.lose = Box::new(|link, _| link == UDP);
     let died = duo.now;
@@ -349,10 +355,7 @@ fn a_cable_that_dies_without_a_word_is_left_within_three_seconds() {
 
 #[test]
 fn a_cable_that_no_route_leads_to_is_left_at_once_and_the_peer_follows_what_comes_by_radio() {
-    let mut duo = Duo::new(Links::Both);
-    duo.cable(true);
-    duo.send(0, 1);
-    duo.seconds(5);
+    let mut duo = Duo::on_cable();
     duo.send(0, 2);
     duo.send(1, 3);
     duo.seconds(5);
@@ -375,10 +378,7 @@ fn a_cable_that_no_route_leads_to_is_left_at_once_and_the_peer_follows_what_come
 
 #[test]
 fn what_goes_into_a_silent_cable_goes_again_by_radio_once_it_is_given_up() {
-    let mut duo = Duo::new(Links::Both);
-    duo.cable(true);
-    duo.send(0, 1);
-    duo.seconds(5);
+    let mut duo = Duo::on_cable();
     duo.send(0, 2);
     duo.send(1, 3);
     duo.run(Duration::from_millis(100));

@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result, ensure};
 use meshnet_system::daemon::Make::Ours;
 use meshnet_system::lab::{Lab, Spec};
 use meshnet_system::ping::Ping;
-use meshnet_system::{timed_story, wait};
+use meshnet_system::{story, wait};
 
 /// How much slower than on an idle air a small packet may get: it waits for the frame on the air, and for the three at
 /// most that the radio has taken already, each with its wait for a free channel.
@@ -14,7 +14,7 @@ const SLOWER: u32 = 6;
 
 #[test]
 fn a_small_packet_overtakes_a_long_transfer() -> Result<()> {
-    timed_story(|dir| {
+    story(|dir| {
         let lab = Lab::start(&Spec::new(Ours, Ours), dir)?;
         lab.west.reach(&lab.east, Duration::from_secs(30))?;
         let ping = Ping { count: 10, interval: Duration::from_millis(700), size: 16, ..Ping::default() };
