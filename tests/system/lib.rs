@@ -11,6 +11,7 @@ pub mod daemon;
 pub mod eavesdrop;
 pub mod flood;
 pub mod flow;
+pub mod halt;
 pub mod interrupt;
 pub mod lab;
 pub mod machine;

@@ -176,6 +176,27 @@ impl Machine {
         Namespace::network_of(self.leader()?)
     }
 
+    /// Returns the process id that this machine here knows one of its processes by.
+    ///
+    /// # Errors
+    /// If there is no such process.
+    pub fn pid_here(&self, pid: u32) -> Result<u32> {
+        let namespace = |process: &Path| std::fs::read_link(process.join("ns/pid")).ok();
+        let its = namespace(Path::new(&format!("/proc/{}", self.leader()?)));
+        for process in std::fs::read_dir("/proc")? {
+            let process = process?.path();
+            // Processes come and go while we look.
+            let status = std::fs::read_to_string(process.join("status")).unwrap_or_default();
+            // From the outermost namespace, which is ours, to its own.
+            let line = status.lines().find_map(|line| line.strip_prefix("NSpid:")).unwrap_or_default();
+            let ids: Vec<&str> = line.split_whitespace().collect();
+            if ids.last() == Some(&pid.to_string().as_str()) && namespace(&process) == its {
+                return Ok(ids[0].parse()?);
+            }
+        }
+        bail!("{} has no process {pid}", self.name)
+    }
+
     /// Waits for a command to succeed, and returns what it prints then.
     ///
     /// # Errors

@@ -153,11 +153,11 @@ fn an_older_systemd_is_refused_with_its_version_as_the_reason() -> Result<()> {
     })
 }
 
-/// Every file that is not a log, a cache or a package manager's own record.
+/// Every file that is not a log, or what apt, dpkg and debconf keep for themselves.
 fn files(machine: &Machine) -> Result<BTreeSet<String>> {
     let find = "find /etc /usr /var /opt /srv /home /run/meshnet* /boot -xdev \
                 -path /var/lib/dpkg -prune -o -path /var/lib/apt -prune -o -path /var/log -prune \
-                -o -path /var/cache -prune -o -path /var/tmp -prune -o -path /var/lib/systemd -prune \
+                -o -path /var/cache/apt -prune -o -path /var/cache/debconf -prune -o -path /var/tmp -prune \
                 -o -print 2>/dev/null || true";
     Ok(machine.shell(find)?.lines().map(str::to_owned).collect())
 }

@@ -207,6 +207,25 @@ fn mask(word: &str) -> String {
 }
 
 #[test]
+fn what_readme_shows_is_itself_and_nothing_that_differs_by_a_word_or_a_line() -> Result<()> {
+    const HEADING: &str = "Your first network in five minutes";
+    let readme = std::fs::read_to_string(workspace().join("README.md"))?;
+    let shown: Vec<&str> = code_below(&readme, HEADING)?.collect();
+    Transcript(shown.join("\n")).is_shown_below(HEADING)?;
+    for (word, other) in
+        [("(established)", "(handshaking)"), ("meshctl show", "meshctl view"), ("tier: radio", "")]
+    {
+        ensure!(
+            Transcript(shown.join("\n").replacen(word, other, 1)).is_shown_below(HEADING).is_err(),
+            "{word}"
+        );
+    }
+    let shorter = shown.iter().rposition(|line| line.starts_with("summit# ")).context("somebody types")?;
+    ensure!(Transcript(shown[..shorter].join("\n")).is_shown_below(HEADING).is_err(), "one line less");
+    Ok(())
+}
+
+#[test]
 fn keys_numbers_and_times_are_masked_and_nothing_else() {
     for (line, expected) in [
         ("  running for: 3 seconds", "running for: TIME"),
