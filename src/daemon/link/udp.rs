@@ -300,6 +300,9 @@ impl UdpLink {
                 self.sources.forget(to);
                 source = None;
                 self.renew();
+            } else if let Some(segment) = segment.filter(|_| number == libc::EMSGSIZE) {
+                // The kernel cuts a datagram up that is too long for the way, but none of a row.
+                return bytes.chunks(segment).try_for_each(|datagram| self.send_part(to, datagram, None));
             } else if let Some(segment) = segment.filter(|_| matches!(number, libc::EINVAL | libc::EIO)) {
                 self.renew();
                 return self.send_singly(to, bytes, segment);

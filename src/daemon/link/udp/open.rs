@@ -120,13 +120,18 @@ fn unbound(spec: &UdpSpec, ip: IpAddr) -> io::Result<Socket> {
 pub(super) fn state(socket: &UdpSocket) -> io::Result<UdpSocketState> {
     let state = UdpSocketState::new(UdpSockRef::from(socket))?;
     state.enable_transport_errors(UdpSockRef::from(socket))?;
-    // What a router on the way does not carry is cut up, as stock WireGuard's datagrams are: a tunnel that swallows long
-    // packets without a word is worse than fragments.
+    // What is too long for the way is cut up, over IPv4 by whoever finds out, over IPv6 by this host once a router has spoken: a
+    // tunnel that swallows long packets without a word is worse than fragments. Linux's own WireGuard does the same.
     let cut = match socket.local_addr()? {
-        SocketAddr::V4(_) => sockopt_net::set_ip_mtu_discover(socket, Ipv4PathMtuDiscovery::WANT),
+        SocketAddr::V4(_) => {
+            sockopt_net::set_ip_mtu_discover(socket, Ipv4PathMtuDiscovery::DONT).map_err(io::Error::from)
+        }
         // A socket of both families has the options of both.
         SocketAddr::V6(_) => sockopt_net::set_ipv6_mtu_discover(socket, Ipv6PathMtuDiscovery::WANT)
-            .and_then(|()| sockopt_net::set_ip_mtu_discover(socket, Ipv4PathMtuDiscovery::WANT)),
+            .and_then(|()| sockopt_net::set_ip_mtu_discover(socket, Ipv4PathMtuDiscovery::DONT))
+            .map_err(io::Error::from)
+            // An option of its own, which `quinn-udp` sets, and which would outweigh the others.
+            .and_then(|()| Ok(setsockopt(socket, sockopt::Ipv6DontFrag, &false)?)),
     };
     if let Err(error) = cut {
         debug!(%error, "datagrams that are too long for the way are lost");

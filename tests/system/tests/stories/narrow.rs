@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use meshnet_system::pairing::Who::Ours;
-use meshnet_system::pairing::{Ground, Pairing};
+use meshnet_system::pairing::{Ground, MTU, Pairing};
 use meshnet_system::ping::Ping;
 use meshnet_system::story;
 use meshnet_system::wait::wait_for;
@@ -30,19 +30,34 @@ fn an_mtu_of_80_less_than_the_way_carries_everything_over_ipv6_where_no_router_s
 }
 
 #[test]
-fn a_packet_that_is_too_long_for_the_way_goes_in_pieces_over_ipv4_once_a_router_has_spoken() -> Result<()> {
+fn what_is_too_long_for_the_way_goes_in_pieces_over_ipv4_where_no_router_says_a_word() -> Result<()> {
+    in_pieces(&Ground::V4, true)
+}
+
+#[test]
+fn what_is_too_long_for_the_way_goes_in_pieces_over_ipv6_once_a_router_has_spoken() -> Result<()> {
+    in_pieces(&Ground { inside: Ground::V4.inside, ..Ground::V6 }, false)
+}
+
+fn in_pieces(ground: &Ground, silent: bool) -> Result<()> {
     story(|dir| {
-        let pairing = Pairing::start_on(&Ground::V4.narrowed(WAY), [Ours, Ours], false, dir)?;
+        let pairing = Pairing::start_on(&ground.narrowed(WAY), [Ours, Ours], false, dir)?;
+        if silent {
+            pairing.cable.keep_silent()?;
+        }
         let Pairing { west, east, .. } = &pairing;
         west.reach(east, CONTACT)?;
-        let long = Ping { size: 1420 - HEADERS, interval: Duration::from_millis(100), ..Ping::default() };
-        // Each end learns of it by a packet that is lost.
+        let long = Ping { size: MTU - HEADERS, interval: Duration::from_millis(100), ..Ping::default() };
+        // Over IPv6 each end learns of it by a packet that is lost.
         wait_for("an answer as long as the tunnel carries", CONTACT, || {
             let one = Ping { count: 1, limit: Duration::from_millis(300), ..long };
             Ok((!one.run(&west.namespace, east.inside)?.round_trips.is_empty()).then_some(()))
         })?;
-        west.ping(east, long)?;
-        east.ping(west, long)?;
+        for (from, to) in [(west, east), (east, west)] {
+            from.ping(to, long)?;
+            // Rows of datagrams.
+            from.send(to, 4_000_000, TRANSFER)?;
+        }
         Ok(())
     })
 }
