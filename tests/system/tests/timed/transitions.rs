@@ -58,22 +58,12 @@ enum Death {
 
 #[test]
 fn a_transfer_runs_through_ten_transitions_that_the_kernel_sees() -> Result<()> {
-    story(|dir| {
-        let mut lab = Lab::by_radio_yet(AirSpec::default(), dir)?;
-        let wifi =
-            Cable::join(WIFI, [(&lab.west.namespace, ADDRESSES[0]), (&lab.east.namespace, ADDRESSES[1])])?;
-        move_ten_times(&mut lab, &wifi, Death::Pulled)
-    })
+    move_ten_times(Death::Pulled)
 }
 
 #[test]
 fn a_transfer_runs_through_ten_transitions_that_nobody_tells_of() -> Result<()> {
-    story(|dir| {
-        let mut lab = Lab::by_radio_yet(AirSpec::default(), dir)?;
-        let wifi =
-            Cable::join(WIFI, [(&lab.west.namespace, ADDRESSES[0]), (&lab.east.namespace, ADDRESSES[1])])?;
-        move_ten_times(&mut lab, &wifi, Death::Silent)
-    })
+    move_ten_times(Death::Silent)
 }
 
 /// At such a loss TCP itself pauses for seconds, whatever carries it, so that its stalls say nothing of the moves. What is
@@ -123,7 +113,16 @@ fn meet(lab: &Lab, wifi: &Cable, death: Death) -> Result<Duration> {
 
 /// The sender goes on as on Wi-Fi while that dies, so that what is on its way then has to be sent again, and more waits than a
 /// radio carries in its turn.
-fn move_ten_times(lab: &mut Lab, wifi: &Cable, death: Death) -> Result<()> {
+fn move_ten_times(death: Death) -> Result<()> {
+    story(|dir| {
+        let mut lab = Lab::by_radio_yet(AirSpec::default(), dir)?;
+        let ends = [(&lab.west.namespace, ADDRESSES[0]), (&lab.east.namespace, ADDRESSES[1])];
+        let wifi = Cable::join(WIFI, ends)?;
+        transfer(&mut lab, &wifi, death)
+    })
+}
+
+fn transfer(lab: &mut Lab, wifi: &Cable, death: Death) -> Result<()> {
     let round_trip = meet(lab, wifi, death)?;
     let limit = Duration::from_secs(60);
     let (west, east) = (&lab.west.namespace, &lab.east.namespace);
