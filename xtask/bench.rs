@@ -1,5 +1,5 @@
-//! `cargo xtask bench`: what a job costs on the air and how long it takes, ours beside the Python tool, written to
-//! BENCHMARKS.md and its chart.
+//! `cargo xtask bench`: what a job costs on the air and how long it takes, ours beside the Python tool, and what a UDP link
+//! carries, ours beside other VPNs; written to BENCHMARKS.md and its charts.
 //!
 //! A job is a file below `bench/`: it lists [`Task`]s, each a lab of its own, and makes a [`Section`] of what they found.
 //! All tasks of a run share the machine, several at a time, because they mostly wait for simulated air at its real pace.

@@ -383,7 +383,7 @@ impl Instance {
             }
             may_send = self.blocked.is_none() && self.store.save(&mut self.node, now);
         }
-        while let Some(peer) = self.node.poll_handshaking() {
+        while let Some(peer) = self.node.poll_moved_on() {
             self.control.tell(Change::PeerChanged(peer));
         }
         while let Some(event) = self.node.poll_event() {

@@ -69,7 +69,7 @@ use crate::event::{DropReason, Event};
 use crate::frame::Mac;
 use crate::key::{PrivateKey, PublicKey};
 use crate::limit::Bucket;
-use crate::link::{Class, LinkAddr, LinkId, Transmit};
+use crate::link::{LinkAddr, LinkId, Transmit};
 use crate::neighbour;
 use crate::offload::{Coalescer, Offload};
 use crate::queue::PeerIndex;
@@ -150,8 +150,8 @@ pub struct Node {
     /// The identifier of our pings, and the key that marks them.
     ping_id: u16,
     ping_key: [u8; 32],
-    /// Peers that handshake messages left for since that was last told.
-    handshaking: BTreeSet<PeerIndex>,
+    /// Peers whose sessions stand otherwise than was last told.
+    moved_on: BTreeSet<PeerIndex>,
     /// Peers that something happened to which the state file may have to tell.
     unsaved: BTreeSet<PeerIndex>,
     stamps: StampStore,
@@ -218,7 +218,7 @@ impl Node {
             next_ping: 0,
             ping_id: u16::from_be_bytes(ping_id),
             ping_key,
-            handshaking: BTreeSet::new(),
+            moved_on: BTreeSet::new(),
             unsaved: BTreeSet::new(),
             stamps: StampStore::default(),
             store_due: false,
@@ -280,8 +280,13 @@ impl Node {
         self.settle(at, now);
     }
 
-    /// Brings the peer's timer in line with its state.
+    /// Brings the peer's timer in line with its state, and notes if that is another: whatever happened to the peer ends here.
     fn arm(&mut self, at: PeerIndex, now: Instant) {
+        let peer = &mut self.peers[at];
+        let state = peer.state();
+        if std::mem::replace(&mut peer.told_state, state) != state {
+            self.moved_on.insert(at);
+        }
         let pace = self.pace(at);
         let wanted = self.peers[at].deadline(pace, now);
         // A machine that still wants what it was just given would spin; it is looked at again a little later.
@@ -377,9 +382,6 @@ impl Node {
         state.room = state.room.saturating_sub(1);
         let token = self.next_token;
         self.next_token += 1;
-        if ready.class == Class::Handshake {
-            self.handshaking.insert(ready.peer);
-        }
         let sent = &mut self.peers[ready.peer].sent;
         sent.datagrams += 1;
         sent.airtime += price;

@@ -159,7 +159,10 @@ impl Doctor {
         }
         findings.network = None;
         let names: Vec<&Instance> = networks.keys().collect();
-        unit::check_unknown(crate::activation::DIR.as_ref(), &names, &mut findings);
+        // Without the bus not every network is known; and who asks of one is told of that.
+        if bus.is_ok() && wanted.is_none() {
+            unit::check_unknown(crate::activation::DIR.as_ref(), &names, &mut findings);
+        }
         links::check_shared(crate::conf::DIR.as_ref(), &names, &mut findings);
         udp::check_shared(crate::conf::DIR.as_ref(), &names, &mut findings);
         Ok(findings.all)

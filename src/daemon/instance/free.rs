@@ -44,10 +44,7 @@ impl Free {
         node: &mut Node,
     ) -> anyhow::Result<()> {
         let is_free = has_free(config);
-        let lookout = match self.lookout.take() {
-            Some(lookout) => Some(lookout).filter(|_| is_free),
-            None => is_free.then(|| interface.look_around()).transpose()?,
-        };
+        let lookout = (is_free && self.lookout.is_none()).then(|| interface.look_around()).transpose()?;
         let wanted = if is_free { Offloads::TcpAndUdp } else { Offloads::None };
         tap.set_offloads(wanted).context("cannot say what the kernel may leave to us")?;
         let agreed = tap.offloads();
@@ -57,7 +54,7 @@ impl Free {
         } else {
             &cipher::Ring
         });
-        self.lookout = lookout;
+        self.lookout = lookout.or_else(|| self.lookout.take()).filter(|_| is_free);
         Ok(())
     }
 

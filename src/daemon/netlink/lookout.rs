@@ -7,7 +7,10 @@
 //! time, which the core's thread does not have.
 //!
 //! Life-cycle: [`start`] → a first look → one for each flock → the thread ends when the [`Lookout`] is dropped, or nobody takes
-//! news of the interface any more.
+//! news of the interface any more. If netlink fails, it is asked anew.
+//!
+//! Invariant: the helper, whose channel it is, never waits for room that looks have taken: of two who wait for one another
+//! neither would go on.
 
 use std::convert::Infallible;
 use std::future::pending;
@@ -19,13 +22,15 @@ use anyhow::{Context as _, anyhow};
 use futures_util::StreamExt as _;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
-use tracing::debug;
+use tracing::{debug, warn};
 
 use super::watch::{InterfaceEvent, Messages};
 use super::{subscribe, surroundings};
 
 /// How long a flock of changes takes to pass. Short: traffic may be waiting for the way that they open.
 const FLOCK: Duration = Duration::from_millis(50);
+/// How long it takes until netlink that failed is asked again.
+const AGAIN: Duration = Duration::from_secs(1);
 
 /// Has the surroundings watched for as long as it lives.
 #[derive(Debug)]
@@ -63,7 +68,7 @@ fn run(
             };
             let told = ready.send(Ok(()));
             tokio::select! {
-                () = watch(index, events, &handle, messages) => {}
+                () = keep_watching(index, events, handle, messages) => {}
                 _ = unwanted => {}
             }
             told
@@ -74,13 +79,40 @@ fn run(
     }
 }
 
-/// Looks around whenever it is due, until netlink or whoever takes the news is gone.
+/// Why a watch ended.
+enum End {
+    /// Netlink is gone.
+    Deaf,
+    /// Nobody takes the news any more.
+    Unheard,
+}
+
+/// Looks around for as long as somebody takes the news.
+async fn keep_watching(
+    index: u32,
+    events: &mpsc::WeakSender<InterfaceEvent>,
+    mut handle: rtnetlink::Handle,
+    mut messages: Messages,
+) {
+    while let End::Deaf = watch(index, events, &handle, messages).await {
+        warn!("netlink tells nothing of this host's surroundings any more: it is asked anew");
+        (handle, messages) = loop {
+            tokio::time::sleep(AGAIN).await;
+            match subscribe(&surroundings::GROUPS) {
+                Ok(connection) => break connection,
+                Err(error) => debug!("netlink cannot be asked: {error:#}"),
+            }
+        };
+    }
+}
+
+/// Looks around whenever it is due.
 async fn watch(
     index: u32,
     events: &mpsc::WeakSender<InterfaceEvent>,
     handle: &rtnetlink::Handle,
     mut messages: Messages,
-) {
+) -> End {
     let mut due = Some(Instant::now());
     loop {
         tokio::select! {
@@ -89,20 +121,26 @@ async fn watch(
                     due.get_or_insert_with(|| Instant::now() + FLOCK);
                 }
                 Some(_) => {}
-                None => return,
+                None => return End::Deaf,
             },
             () = passed(due) => {
+                let Some(events) = events.upgrade() else { return End::Unheard };
+                if events.is_closed() {
+                    return End::Unheard;
+                }
+                if events.capacity() <= events.max_capacity() / 2 {
+                    due = Some(Instant::now() + FLOCK);
+                    continue;
+                }
                 due = None;
-                let surroundings = match surroundings::look(handle, index).await {
-                    Ok(surroundings) => surroundings,
-                    Err(error) => {
-                        debug!(%error, "cannot look at this host's addresses");
-                        continue;
+                match surroundings::look(handle, index).await {
+                    // What finds no room after all is looked at again.
+                    Ok(surroundings) => {
+                        if events.try_send(InterfaceEvent::Surroundings(surroundings)).is_err() {
+                            due = Some(Instant::now() + FLOCK);
+                        }
                     }
-                };
-                let Some(events) = events.upgrade() else { return };
-                if events.send(InterfaceEvent::Surroundings(surroundings)).await.is_err() {
-                    return;
+                    Err(error) => debug!(%error, "cannot look at this host's addresses"),
                 }
             }
         }

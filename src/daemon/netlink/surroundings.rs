@@ -37,7 +37,12 @@ pub(super) const GROUPS: [MulticastGroup; 5] = [
 /// Whether a message may mean that another way leads out of this host than before. What concerns the interface of the
 /// network itself, `ours`, does not.
 pub(super) fn concerns(message: &NetlinkMessage<RouteNetlinkMessage>, ours: u32) -> bool {
-    let NetlinkPayload::InnerMessage(message) = &message.payload else { return false };
+    let message = match &message.payload {
+        NetlinkPayload::InnerMessage(message) => message,
+        // Some news was too much for the socket's buffer: nobody knows of what.
+        NetlinkPayload::Overrun(_) => return true,
+        _ => return false,
+    };
     match message {
         RouteNetlinkMessage::NewLink(link) | RouteNetlinkMessage::DelLink(link) => link.header.index != ours,
         RouteNetlinkMessage::NewAddress(address) | RouteNetlinkMessage::DelAddress(address) => {

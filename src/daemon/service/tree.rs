@@ -62,6 +62,10 @@ struct Named {
 }
 
 impl Named {
+    fn all() -> Self {
+        Self { everything: true, ..Self::default() }
+    }
+
     fn note(&mut self, change: &Change) {
         match change {
             Change::PeerUp(key)
@@ -87,38 +91,46 @@ impl Tree {
         tree.appear(Place::Network).await?;
         // Before there are others: it reads all that it finds at once.
         connection.object_server().at(ROOT, ObjectManager).await?;
-        tree.look(&Named { everything: true, ..Named::default() }).await?;
+        tree.look(&Named::all()).await?;
         Ok(tree)
     }
 
     /// Follows the news until the core or the connection is gone.
     pub async fn follow(mut self, mut news: broadcast::Receiver<Change>) {
+        let mut is_behind = false;
         loop {
-            let (batch, named) = match news.recv().await {
+            let (batch, mut named) = match news.recv().await {
                 Ok(first) => gather(first, &mut news),
                 Err(RecvError::Lagged(missed)) => {
                     debug!(missed, "the bus fell behind the news");
-                    (Vec::new(), Named { everything: true, ..Named::default() })
+                    (Vec::new(), Named::all())
                 }
                 Err(RecvError::Closed) => return,
             };
+            named.everything |= is_behind;
+            is_behind = false;
             if let Err(error) = self.tell(&batch, &named).await {
                 if self.connection.is_closed() {
                     return;
                 }
-                warn!("news did not reach the bus: {error:#}");
+                // Somebody was removed while it was read, for one. Whatever it was, what was left out is made up for.
+                debug!("not all news reached the bus at once: {error:#}");
+                if let Err(error) = self.look(&Named::all()).await {
+                    warn!("news did not reach the bus: {error:#}");
+                    is_behind = true;
+                }
             }
         }
     }
 
-    /// Brings the tree up to date, then says what happened.
+    /// Brings the tree up to date, then says what happened, the one even if the other fails.
     async fn tell(&mut self, batch: &[Change], named: &Named) -> anyhow::Result<()> {
-        self.look(named).await?;
+        let looked = self.look(named).await;
         let emitter = SignalEmitter::new(&self.connection, ROOT)?;
         for change in batch {
             self.signal(&emitter, change).await?;
         }
-        Ok(())
+        looked
     }
 
     /// Adds and removes objects, and tells what reads otherwise than before.
@@ -189,28 +201,46 @@ impl Tree {
     }
 
     async fn appear(&mut self, place: Place) -> anyhow::Result<()> {
+        match self.add(&place).await {
+            Ok(values) => {
+                self.seen.insert(place, self.digest.all(&values));
+                Ok(())
+            }
+            Err(error) => {
+                // The server may have it though nobody can read it, and would ask it for its properties for ever.
+                if let Err(error) = self.take_away(&place).await {
+                    debug!(%error, "an object that did not come was not there");
+                }
+                Err(error.into())
+            }
+        }
+    }
+
+    async fn add(&self, place: &Place) -> zbus::Result<Values> {
         let (server, path, core) = (self.connection.object_server(), place.path(), self.core.clone());
-        match &place {
+        match place {
             Place::Network => server.at(path, Network::new(core)).await.map(drop),
             Place::Peer(key) => server.at(path, Peer::new(core, *key)).await.map(drop),
             Place::Link(name) => server.at(path, Link::new(core, name.clone())).await.map(drop),
             Place::Radio(name) => server.at(path, Radio::new(core, name.clone())).await.map(drop),
         }?;
-        let values = self.read(&place).await?;
-        self.seen.insert(place, self.digest.all(&values));
-        Ok(())
+        self.read(place).await
     }
 
     async fn vanish(&mut self, place: Place) -> anyhow::Result<()> {
         self.seen.remove(&place);
+        Ok(self.take_away(&place).await?)
+    }
+
+    async fn take_away(&self, place: &Place) -> zbus::Result<()> {
         let (server, path) = (self.connection.object_server(), place.path());
         match place {
             Place::Network => server.remove::<Network, _>(path).await,
             Place::Peer(_) => server.remove::<Peer, _>(path).await,
             Place::Link(_) => server.remove::<Link, _>(path).await,
             Place::Radio(_) => server.remove::<Radio, _>(path).await,
-        }?;
-        Ok(())
+        }
+        .map(drop)
     }
 
     /// Tells which properties changed, if any did.

@@ -139,7 +139,6 @@ impl Node {
             return self.account.count(at, DropReason::QueueOverflow);
         };
         row.extend_from_slice(message);
-        self.handshaking.insert(at);
         let peer = &mut self.peers[at];
         peer.sent.datagrams += 1;
         if let Keying::Wireguard(wireguard) = &mut peer.keying {

@@ -67,6 +67,8 @@ pub(super) struct Peer {
     pub(super) detours: usize,
     /// The path that the operator knows of.
     pub(super) told_path: Option<(LinkId, LinkAddr)>,
+    /// Where its session stood when that was last looked at.
+    pub(super) told_state: SessionState,
     /// When it needs attention, and why.
     pub(super) timer: Option<(Instant, &'static str)>,
     pub(super) mac: Option<Mac>,
@@ -110,6 +112,7 @@ impl Peer {
             heard_on: None,
             detours: 0,
             told_path: None,
+            told_state: SessionState::Idle,
             timer: None,
             mac: None,
             mac_writes: Bucket::new(4, Duration::from_secs(600)),

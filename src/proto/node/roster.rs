@@ -66,7 +66,7 @@ impl Node {
         let Some(mut peer) = self.peers.remove(at) else { return false };
         self.close_wireguard(at, &mut peer.keying);
         self.unsaved.remove(&at);
-        self.handshaking.remove(&at);
+        self.moved_on.remove(&at);
         self.count_removed(at, queued + peer.waiting_len());
         self.account.forget(at);
         self.retire(*key, &peer.keying, now);

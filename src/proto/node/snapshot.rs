@@ -47,10 +47,10 @@ impl Node {
         })
     }
 
-    /// Returns a peer whose session may stand otherwise than when this was last asked, because a handshake message left for
-    /// it. Poll until there is none. Sessions that are made or end are events of their own.
-    pub fn poll_handshaking(&mut self) -> Option<PublicKey> {
-        self.handshaking.pop_first().map(|at| self.peers[at].public_key)
+    /// Returns a peer whose session stands otherwise than when this was last asked: a handshake began or was given up, or
+    /// keys came or ran out. Poll until there is none.
+    pub fn poll_moved_on(&mut self) -> Option<PublicKey> {
+        self.moved_on.pop_first().map(|at| self.peers[at].public_key)
     }
 
     fn snapshot_at(&self, at: PeerIndex, peer: &Peer) -> PeerSnapshot {

@@ -19,7 +19,7 @@ use super::*;
 use crate::config::{PeerConfig, PeerMode};
 use crate::frame::{ether_type, ethernet, protocol};
 use crate::key::{PresharedKey, PrivateKey};
-use crate::link::{AddrKind, Airtime, LinkCaps, LinkEvent, Metered, Refusal};
+use crate::link::{AddrKind, Airtime, Class, LinkCaps, LinkEvent, Metered, Refusal};
 use crate::meshtastic::airtime::{PRESETS, on_air_len};
 
 const LINK: LinkId = LinkId(0);

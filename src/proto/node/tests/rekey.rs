@@ -1,6 +1,7 @@
 //! Make before break.
 
 use super::*;
+use crate::event::SessionState;
 
 #[test]
 fn a_rekey_by_message_count_loses_no_packet() {
@@ -64,6 +65,26 @@ fn a_peer_that_cannot_be_renewed_keeps_its_session_until_it_is_too_old() {
     world.send(0, 99);
     world.seconds(100);
     assert!(!world.numbers(1).contains(&99));
+}
+
+#[test]
+fn whoever_watches_hears_of_a_handshake_that_begins_and_of_a_session_that_runs_out_in_silence() {
+    let mut world = World::new(&Setup::default());
+    let stands = |world: &mut World| {
+        let peer = world.nodes[0].poll_moved_on();
+        assert!(world.nodes[0].poll_moved_on().is_none(), "there is one peer");
+        peer.and_then(|peer| world.nodes[0].snapshot_of(&peer)).map(|peer| peer.state)
+    };
+    assert_eq!(stands(&mut world), None);
+    world.send(0, 1);
+    assert_eq!(stands(&mut world), Some(SessionState::Handshaking));
+    world.seconds(60);
+    assert_eq!(stands(&mut world), Some(SessionState::Established));
+    world.send(0, 2);
+    world.seconds(60);
+    assert_eq!(stands(&mut world), None, "a packet changes nothing of it");
+    world.seconds(7 * 3600);
+    assert_eq!(stands(&mut world), Some(SessionState::Idle));
 }
 
 /// The last datagram of a type that a node sent.

@@ -111,8 +111,6 @@ fn meet(lab: &Lab, wifi: &Cable, death: Death) -> Result<Duration> {
     radio.median().context("an answer by radio")
 }
 
-/// The sender goes on as on Wi-Fi while that dies, so that what is on its way then has to be sent again, and more waits than a
-/// radio carries in its turn.
 fn move_ten_times(death: Death) -> Result<()> {
     story(|dir| {
         let mut lab = Lab::by_radio_yet(AirSpec::default(), dir)?;
@@ -122,6 +120,8 @@ fn move_ten_times(death: Death) -> Result<()> {
     })
 }
 
+/// The sender goes on as on Wi-Fi while that dies, so that what is on its way then has to be sent again, and more waits than a
+/// radio carries in its turn.
 fn transfer(lab: &mut Lab, wifi: &Cable, death: Death) -> Result<()> {
     let round_trip = meet(lab, wifi, death)?;
     let limit = Duration::from_secs(60);
