@@ -119,6 +119,10 @@ pub struct Watch {
     pub start: Instant,
     /// All packets, by number.
     pub packets: Vec<Packet>,
+    /// Packets that hosts wrote themselves, by number.
+    written: BTreeMap<u16, Vec<u8>>,
+    /// Those of them that arrived, and where.
+    pub arrived: VecDeque<(usize, Vec<u8>)>,
     /// Datagrams seen lately.
     pub recorded: VecDeque<Recorded>,
     /// How often something woke, by reason.
@@ -165,6 +169,8 @@ impl Watch {
         Self {
             start: now,
             packets: Vec::new(),
+            written: BTreeMap::new(),
+            arrived: VecDeque::new(),
             recorded: VecDeque::new(),
             wakeups: BTreeMap::new(),
             datagrams: 0,
@@ -260,6 +266,11 @@ impl Watch {
     /// A host sends a packet; returns its number.
     pub fn handle_send(&mut self, from: usize, to: usize, kind: Kind, data: usize, now: Instant) -> u16 {
         self.add(Packet { from, to: Some(to), kind, data, sent: now, delivered: None, refused: None })
+    }
+
+    /// The packet with this number is one that its host wrote, and arrives as that.
+    pub fn handle_written(&mut self, number: u16, bytes: &[u8]) {
+        self.written.insert(number, bytes.to_vec());
     }
 
     /// A host sends a packet that nobody may get.

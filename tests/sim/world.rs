@@ -17,6 +17,7 @@ use meshnet_radiosim::{Air, AirConfig};
 use crate::internet::{self, Internet};
 use crate::packet::{self, Kind};
 use crate::station::{Did, Station};
+use crate::tcp::segment::Segment;
 use crate::watch::{Seals, Watch};
 
 pub use self::plan::{PairPlan, Plan, StationPlan, Ways, address, num, public_key};
@@ -109,6 +110,25 @@ impl World {
         let bytes = packet::build(number, kind, address(from), address(to), data);
         self.hand_over(from, to, &bytes);
         number
+    }
+
+    /// A host sends a segment of a TCP connection of its own, from and to a port.
+    pub fn send_segment(&mut self, from: (usize, u16), to: (usize, u16), segment: &Segment) {
+        let kind = Kind::Tcp {
+            port: from.1,
+            sequence: segment.sequence,
+            acknowledgement: segment.acknowledgement.unwrap_or(0),
+        };
+        let number = self.watch.handle_send(from.0, to.0, kind, segment.data.len(), self.now);
+        let bytes = segment.emit(number, (address(from.0), from.1), (address(to.0), to.1));
+        self.watch.handle_written(number, &bytes);
+        self.hand_over(from.0, to.0, &bytes);
+    }
+
+    /// Returns a segment that a host got, and which.
+    pub fn poll_segment(&mut self) -> Option<(usize, Segment)> {
+        let (at, packet) = self.watch.arrived.pop_front()?;
+        Some((at, Segment::parse(&packet)))
     }
 
     /// A host sends a packet that must never arrive: with a source or to a destination that are not its own.

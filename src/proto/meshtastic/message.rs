@@ -1,66 +1,21 @@
 //! The messages of the client API that a VPN needs, by their documented field numbers.
 //!
-//! Two roots: [`ToRadio`] goes to the device, [`FromRadio`] comes from it. Whatever is not listed is skipped by the
-//! decoder: a newer firmware's variants arrive as `variant: None`, and a host must ignore them.
+//! Two roots: [`ToRadio`] goes to the device, [`FromRadio`] comes from it; `settings` and `measured` have what it says of
+//! itself. Whatever is not listed is skipped by the decoder: a newer firmware's variants arrive as `variant: None`, and a host
+//! must ignore them.
 #![allow(missing_docs, reason = "the derive writes undocumented accessors")]
+
+mod measured;
+mod numbers;
+mod settings;
 
 use prost::{Message, Oneof};
 
-/// Ports (`Data::portnum`) that matter to us.
-pub mod port {
-    /// Messages between nodes for people to read.
-    pub const TEXT_MESSAGE: u32 = 1;
-    /// Where a node says its position.
-    pub const POSITION: u32 = 3;
-    /// Where a node says its [`User`](super::User), its key included.
-    pub const NODE_INFO: u32 = 4;
-    /// Acknowledgements and refusals: [`Routing`](super::Routing).
-    pub const ROUTING: u32 = 5;
-    /// Orders to a node: [`AdminMessage`](super::AdminMessage).
-    pub const ADMIN: u32 = 6;
-    /// Another tool's IP packets; version 1 peers may send on it.
-    pub const IP_TUNNEL: u32 = 33;
-    /// Measurements: [`Telemetry`](super::Telemetry).
-    pub const TELEMETRY: u32 = 67;
-    /// The way of a packet, asked for and answered.
-    pub const TRACEROUTE: u32 = 70;
-    /// Ours and every private application's: where version 1 sends.
-    pub const PRIVATE: u32 = 256;
-}
-
-/// `MeshPacket::priority`.
-pub mod priority {
-    /// Ordinary data.
-    pub const DEFAULT: i32 = 64;
-    /// Handshakes.
-    pub const RELIABLE: i32 = 70;
-    /// The firmware's own acknowledgements.
-    pub const ACK: i32 = 120;
-}
-
-/// `Routing::error_reason` and, for values that stem from routing, `QueueStatus::res`.
-pub mod routing_error {
-    pub const NONE: i32 = 0;
-    pub const NO_ROUTE: i32 = 1;
-    pub const GOT_NAK: i32 = 2;
-    pub const TIMEOUT: i32 = 3;
-    pub const NO_INTERFACE: i32 = 4;
-    pub const MAX_RETRANSMIT: i32 = 5;
-    pub const NO_CHANNEL: i32 = 6;
-    pub const TOO_LARGE: i32 = 7;
-    pub const NO_RESPONSE: i32 = 8;
-    pub const DUTY_CYCLE_LIMIT: i32 = 9;
-    /// In a `QueueStatus`: the queue is full.
-    pub const BAD_REQUEST: i32 = 32;
-    /// In a `QueueStatus`: there is no radio interface.
-    pub const NOT_AUTHORIZED: i32 = 33;
-    /// In a `QueueStatus`: sending is disabled.
-    pub const PKI_FAILED: i32 = 34;
-    pub const PKI_UNKNOWN_PUBKEY: i32 = 35;
-    pub const RATE_LIMIT_EXCEEDED: i32 = 38;
-    /// Our radio lacks the receiver's key.
-    pub const PKI_SEND_FAIL_PUBLIC_KEY: i32 = 39;
-}
+pub use self::measured::{DeviceMetrics, LocalStats, Telemetry, telemetry};
+pub use self::numbers::{port, priority, routing_error};
+pub use self::settings::{
+    Channel, ChannelSettings, Config, DeviceConfig, DeviceMetadata, LoraConfig, SecurityConfig, config,
+};
 
 /// What a host sends to the device.
 #[derive(Clone, PartialEq, Message)]
@@ -312,125 +267,6 @@ pub struct QueueStatus {
     pub mesh_packet_id: u32,
 }
 
-/// A section of the device's configuration.
-#[derive(Clone, PartialEq, Message)]
-pub struct Config {
-    #[prost(oneof = "config::Variant", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9")]
-    pub variant: Option<config::Variant>,
-}
-
-/// The variants of [`Config`].
-pub mod config {
-    /// One of these.
-    #[derive(Clone, PartialEq, super::Oneof)]
-    pub enum Variant {
-        #[prost(message, tag = "1")]
-        Device(super::DeviceConfig),
-        #[prost(message, tag = "2")]
-        Position(super::Opaque),
-        #[prost(message, tag = "3")]
-        Power(super::Opaque),
-        #[prost(message, tag = "4")]
-        Network(super::Opaque),
-        #[prost(message, tag = "5")]
-        Display(super::Opaque),
-        #[prost(message, tag = "6")]
-        Lora(super::LoraConfig),
-        #[prost(message, tag = "7")]
-        Bluetooth(super::Opaque),
-        #[prost(message, tag = "8")]
-        Security(super::SecurityConfig),
-        #[prost(message, tag = "9")]
-        SessionKey(super::Opaque),
-    }
-}
-
-/// The device's role and node info interval.
-#[derive(Clone, Copy, PartialEq, Eq, Message)]
-pub struct DeviceConfig {
-    #[prost(int32, tag = "1")]
-    pub role: i32,
-    #[prost(int32, tag = "6")]
-    pub rebroadcast_mode: i32,
-    #[prost(uint32, tag = "7")]
-    pub node_info_broadcast_secs: u32,
-}
-
-/// How the radio is set: see [`airtime`](super::airtime).
-#[derive(Clone, Copy, PartialEq, Message)]
-pub struct LoraConfig {
-    #[prost(bool, tag = "1")]
-    pub use_preset: bool,
-    #[prost(int32, tag = "2")]
-    pub modem_preset: i32,
-    /// In kHz, some rounded (31, 62, 200, 400, 800, 1600); only without a preset.
-    #[prost(uint32, tag = "3")]
-    pub bandwidth: u32,
-    #[prost(uint32, tag = "4")]
-    pub spread_factor: u32,
-    /// The denominator: 5 to 8.
-    #[prost(uint32, tag = "5")]
-    pub coding_rate: u32,
-    #[prost(int32, tag = "7")]
-    pub region: i32,
-    #[prost(uint32, tag = "8")]
-    pub hop_limit: u32,
-    #[prost(bool, tag = "9")]
-    pub tx_enabled: bool,
-    #[prost(int32, tag = "10")]
-    pub tx_power: i32,
-    #[prost(uint32, tag = "11")]
-    pub channel_num: u32,
-    #[prost(bool, tag = "12")]
-    pub override_duty_cycle: bool,
-}
-
-/// The node's Meshtastic keys; the private one is not read.
-#[derive(Clone, PartialEq, Message)]
-pub struct SecurityConfig {
-    #[prost(bytes = "vec", tag = "1")]
-    pub public_key: Vec<u8>,
-    #[prost(bool, tag = "5")]
-    pub serial_enabled: bool,
-}
-
-/// One of the device's eight channels.
-#[derive(Clone, PartialEq, Message)]
-pub struct Channel {
-    #[prost(int32, tag = "1")]
-    pub index: i32,
-    #[prost(message, optional, tag = "2")]
-    pub settings: Option<ChannelSettings>,
-    /// 0 disabled, 1 primary, 2 secondary.
-    #[prost(int32, tag = "3")]
-    pub role: i32,
-}
-
-/// A channel's name and key.
-#[derive(Clone, PartialEq, Message)]
-pub struct ChannelSettings {
-    #[prost(bytes = "vec", tag = "2")]
-    pub psk: Vec<u8>,
-    #[prost(string, tag = "3")]
-    pub name: String,
-}
-
-/// What the device runs.
-#[derive(Clone, PartialEq, Message)]
-pub struct DeviceMetadata {
-    #[prost(string, tag = "1")]
-    pub firmware_version: String,
-    #[prost(uint32, tag = "2")]
-    pub device_state_version: u32,
-    #[prost(int32, tag = "7")]
-    pub role: i32,
-    #[prost(int32, tag = "9")]
-    pub hw_model: i32,
-    /// The firmware has public key encryption (2.5 and later).
-    #[prost(bool, tag = "11")]
-    pub has_pkc: bool,
-}
-
 /// Something the device wants a person to read.
 #[derive(Clone, PartialEq, Message)]
 pub struct ClientNotification {
@@ -449,59 +285,6 @@ pub struct ClientNotification {
 pub struct LogRecord {
     #[prost(string, tag = "1")]
     pub message: String,
-}
-
-/// Measurements of a node.
-#[derive(Clone, Copy, PartialEq, Message)]
-pub struct Telemetry {
-    #[prost(fixed32, tag = "1")]
-    pub time: u32,
-    #[prost(oneof = "telemetry::Variant", tags = "2, 6")]
-    pub variant: Option<telemetry::Variant>,
-}
-
-/// The variants of [`Telemetry`].
-pub mod telemetry {
-    /// One of these.
-    #[derive(Clone, Copy, PartialEq, super::Oneof)]
-    pub enum Variant {
-        #[prost(message, tag = "2")]
-        DeviceMetrics(super::DeviceMetrics),
-        #[prost(message, tag = "6")]
-        LocalStats(super::LocalStats),
-    }
-}
-
-/// Battery and air.
-#[derive(Clone, Copy, PartialEq, Message)]
-pub struct DeviceMetrics {
-    #[prost(uint32, optional, tag = "1")]
-    pub battery_level: Option<u32>,
-    #[prost(float, optional, tag = "2")]
-    pub voltage: Option<f32>,
-    /// Percent of the last minute that the channel was busy.
-    #[prost(float, optional, tag = "3")]
-    pub channel_utilization: Option<f32>,
-    /// Percent of the last hour that this node sent.
-    #[prost(float, optional, tag = "4")]
-    pub air_util_tx: Option<f32>,
-    #[prost(uint32, optional, tag = "5")]
-    pub uptime_seconds: Option<u32>,
-}
-
-/// The device's counters, which it tells its host alone.
-#[derive(Clone, Copy, PartialEq, Message)]
-pub struct LocalStats {
-    #[prost(uint32, tag = "1")]
-    pub uptime_seconds: u32,
-    #[prost(float, tag = "2")]
-    pub channel_utilization: f32,
-    #[prost(float, tag = "3")]
-    pub air_util_tx: f32,
-    #[prost(uint32, tag = "4")]
-    pub num_packets_tx: u32,
-    #[prost(uint32, tag = "5")]
-    pub num_packets_rx: u32,
 }
 
 /// An order to a node; we give ours only one.

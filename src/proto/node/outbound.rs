@@ -182,6 +182,7 @@ impl Node {
                     self.push_event(if first { Event::PeerUp { peer } } else { Event::Rekeyed { peer } });
                     self.flush(at, now);
                 }
+                Action::Ended => self.session_ended(at),
                 Action::Measured(rtt) => self.peers[at].quality.answered(rtt),
                 Action::Prove => self.prove(at, now),
                 Action::Failed { tries, lost } => self.failed(at, tries, lost, now),
@@ -243,8 +244,7 @@ impl Node {
             self.peers[at].detours = self.peers[at].detours.wrapping_add(1);
         }
         if lost {
-            self.peers[at].up = false;
-            self.push_event(Event::PeerDown { peer });
+            self.session_ended(at);
         }
         for waiting in self.peers[at].take_waiting() {
             // A session that goes on takes what waited for a better one.

@@ -14,6 +14,7 @@
 mod attempts;
 mod messages;
 mod provocation;
+mod readiness;
 mod sessions;
 
 use std::collections::VecDeque;
@@ -25,6 +26,8 @@ use zeroize::Zeroizing;
 
 use self::attempts::Attempts;
 use self::provocation::Provocation;
+pub(super) use self::readiness::Readiness;
+use self::readiness::{UNANSWERED, UNANSWERED_FOR};
 use self::sessions::{OpenedBy, Sessions};
 use crate::event::{DropReason, SessionState};
 use crate::key::{PresharedKey, PrivateKey};
@@ -32,10 +35,6 @@ use crate::limit::Bucket;
 use crate::v1::handshake::{Attempt, Pair};
 use crate::v1::wire::{Data, Init};
 
-/// A session is renewed at this age (the reference's figure).
-const REKEY_AFTER: Duration = Duration::from_secs(5 * 3600);
-/// The responder waits a little longer, so that the two sides do not renew at once.
-const RESPONDER_GRACE: Duration = Duration::from_secs(120);
 /// Tries of a handshake; after a first failure fewer, for the peer is probably away.
 const TRIES: u32 = 5;
 const TRIES_WHEN_AWAY: u32 = 2;
@@ -44,18 +43,10 @@ const FAR_FROM_TRY: u32 = 2;
 /// Pause after a failed handshake, doubled by each further one.
 const COOLDOWN: Duration = Duration::from_secs(20);
 const MAX_COOLDOWN: Duration = Duration::from_secs(300);
-/// Offers in a row that frames and handshakes of ours wait for though none was proven: a peer in earnest tries a few
-/// times, recordings of its inits come without end.
-const MAX_UNPROVEN: u8 = 3;
 /// How many inits of the peer's are answered. The genuine ones come seconds apart.
 const ANSWERS: Bucket = Bucket::new(4, Duration::from_secs(10));
 /// How many responses are looked at, so that one peer's forged ones take no other peer's share of the global limit.
 const RESPONSES: Bucket = Bucket::new(4, Duration::from_secs(2));
-/// Frames sent with nothing heard before the peer is asked for a sign of life.
-const UNANSWERED: u32 = 3;
-const UNANSWERED_FOR: Duration = Duration::from_secs(15);
-const MAX_UNANSWERED_FOR: Duration = Duration::from_secs(3600);
-
 /// A handshake under way.
 struct Handshake {
     tries: u32,
@@ -67,17 +58,6 @@ struct Handshake {
 struct Silence {
     since: Instant,
     frames: u32,
-}
-
-/// What may be done with an outgoing frame.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Readiness {
-    /// Seal it.
-    Ready,
-    /// Keep it: a handshake is under way, or an offer waits for its proof.
-    Wait,
-    /// The peer is away: drop it.
-    Away,
 }
 
 /// What the machine wants done.
@@ -97,6 +77,8 @@ pub(super) enum Action {
         /// There was none before.
         first: bool,
     },
+    /// The session ran out, and no other is there.
+    Ended,
     /// An init was answered after this time.
     Measured(Duration),
     /// The handshake came to nothing: what waits may not stay.
@@ -214,63 +196,11 @@ impl Pki {
         }
     }
 
-    /// Says what may be done with an outgoing frame, and starts the handshake that it needs. `pace`: how long a handshake
-    /// takes on this path when nothing goes wrong.
-    pub(super) fn readiness(&mut self, pace: Duration, rng: &mut ChaCha20Rng, now: Instant) -> Readiness {
-        self.expire(now);
-        let cooling = self.cooldown.is_some_and(|until| now < until);
-        // Also of a peer that was away: its init says that it is back.
-        if self.awaits_proof(pace, now) {
-            return Readiness::Wait;
-        }
-        if self.away && cooling {
-            return Readiness::Away;
-        }
-        let Some(current) = &self.sessions.current else {
-            if cooling {
-                return Readiness::Away;
-            }
-            self.start(pace, rng, now);
-            return Readiness::Wait;
-        };
-        if self.away {
-            self.start(pace, rng, now);
-            return Readiness::Wait;
-        }
-        let age = now.saturating_duration_since(current.since);
-        let limit = if current.initiator { REKEY_AFTER } else { REKEY_AFTER + RESPONDER_GRACE };
-        let due = age >= limit || current.session.sent() >= self.rekey_messages;
-        if (due || self.is_unanswered(pace, now)) && !cooling {
-            self.start(pace, rng, now);
-        }
-        // A peer that is none of us lets go of the old session as soon as it answers: what it cannot open is lost.
-        if self.handshake.is_some() && self.kin == Some(false) { Readiness::Wait } else { Readiness::Ready }
-    }
-
     /// What is due while no link reaches the peer: keys are forgotten all the same, and a handshake is given up; the next
     /// frame starts another.
     pub(super) fn park(&mut self, now: Instant) {
         self.expire(now);
         self.handshake = None;
-    }
-
-    /// Whether an offer is so fresh that its proof may be on its way, and frames should wait for it: because there is
-    /// nothing else, or because the peer (not one of us) has let go of the session that we have. Not without end: the inits
-    /// may be recordings.
-    fn awaits_proof(&self, pace: Duration, now: Instant) -> bool {
-        let Some(offer) = self.sessions.offers.back() else { return false };
-        let fresh = now < offer.live.since + proof_time(pace) && self.unproven <= MAX_UNPROVEN;
-        fresh && (self.sessions.current.is_none() || !offer.kin)
-    }
-
-    /// Whether an offer waits for proof that only our own question can bring.
-    pub(super) fn wants_probe(&self, pace: Duration, now: Instant) -> bool {
-        self.sessions.offers.back().is_some_and(|offer| !offer.kin) && self.awaits_proof(pace, now)
-    }
-
-    /// Seals with the newest offer, to find out whether the peer has it too. Only for what may be lost.
-    pub(super) fn seal_probe(&mut self, frame: &[u8]) -> Option<(u64, Vec<u8>)> {
-        self.sessions.offers.back_mut().map(|offer| offer.live.session.seal(frame))
     }
 
     /// Seals with the current session.
@@ -279,13 +209,6 @@ impl Pki {
         let silence = self.silence.get_or_insert(Silence { since: now, frames: 0 });
         silence.frames += 1;
         Some(current.session.seal(frame))
-    }
-
-    fn is_unanswered(&self, pace: Duration, now: Instant) -> bool {
-        self.silence.is_some_and(|silence| {
-            let waited = now.saturating_duration_since(silence.since);
-            silence.frames >= UNANSWERED && waited >= self.silence_for.max(pace * 8)
-        })
     }
 
     /// Opens a datagram with whichever session it belongs to.
@@ -394,14 +317,11 @@ impl Pki {
         retry.into_iter().chain(attempt).chain(self.sessions.deadline()).min()
     }
 
-    /// When frames that wait for an offer's proof have waited long enough.
-    pub(super) fn proof_deadline(&self, pace: Duration) -> Option<Instant> {
-        self.sessions.offers.back().map(|offer| offer.live.since + proof_time(pace))
-    }
-
     fn expire(&mut self, now: Instant) {
         self.attempts.expire(now);
-        self.sessions.expire(self.rekey_messages, now);
+        if self.sessions.expire(self.rekey_messages, now) {
+            self.actions.push_back(Action::Ended);
+        }
     }
 }
 
@@ -409,11 +329,6 @@ impl Pki {
 fn retry_time(pace: Duration, tries: u32) -> Duration {
     let first = pace * 3 + Duration::from_secs(1);
     first * 3_u32.pow(tries.min(4)) / 2_u32.pow(tries.min(4))
-}
-
-/// How long an offer's proof may take: the response has to arrive, and something to come back.
-fn proof_time(pace: Duration) -> Duration {
-    pace * 3 + Duration::from_secs(1)
 }
 
 /// Draws an ephemeral key, and makes the generator forget how: who reads our memory later finds no key of a session that

@@ -305,7 +305,8 @@ impl Node {
         }
     }
 
-    fn session_ended(&mut self, at: PeerIndex) {
+    /// A peer's last session is gone: its operator hears of it, once.
+    pub(super) fn session_ended(&mut self, at: PeerIndex) {
         let peer = self.peers[at].public_key;
         if std::mem::take(&mut self.peers[at].up) {
             self.push_event(Event::PeerDown { peer });

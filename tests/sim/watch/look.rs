@@ -162,7 +162,10 @@ impl Watch {
         if packet.to != Some(at) {
             return Err(format!("host {at} gets packet {number}, which is not for it"));
         }
-        let sent = packet::build(number, packet.kind, address(packet.from), address(at), packet.data);
+        let written = self.written.get(&number);
+        let sent = written.cloned().unwrap_or_else(|| {
+            packet::build(number, packet.kind, address(packet.from), address(at), packet.data)
+        });
         if sent != inner.bytes {
             return Err(format!("host {at} gets packet {number} changed"));
         }
@@ -170,6 +173,9 @@ impl Watch {
         let by_nature = self.forgetful.contains(&at) && self.symmetric.contains(&(packet.from, at));
         if again && !by_nature {
             return Err(format!("host {at} gets packet {number} twice"));
+        }
+        if written.is_some() {
+            self.arrived.push_back((at, sent));
         }
         Ok(None)
     }

@@ -15,8 +15,9 @@ use crate::link::Class;
 use crate::path::{PathState, Tier};
 use crate::queue::{PeerIndex, Tempo};
 use crate::terse::fragment::{Cut, PART_HEADER, Part};
-use crate::terse::frame::tag_of;
+use crate::terse::frame::{expand_counter, tag_of};
 use crate::terse::reassembly::{Missing, Outcome, Patience, Reassembler};
+use crate::wg::session::Opening;
 use crate::wg::tunnel::{Content, Tunnel};
 
 /// What compression takes from the headers of a TCP segment, at the least, with timestamps.
@@ -71,11 +72,19 @@ impl Node {
         let Keying::Wireguard(wireguard) = &mut self.peers[at].keying else {
             return Err(DropReason::NoSession);
         };
-        let index = wireguard.tunnel.openings(now).map(|opening| opening.index);
-        let Some(index) = index.filter(|index| tag_of(*index) == part.tag).min() else {
+        let named: Vec<_> =
+            wireguard.tunnel.openings(now).filter(|opening| tag_of(opening.index) == part.tag).collect();
+        let Some(index) = named.iter().map(|opening| opening.index).min() else {
             self.with_tunnel(at, now, Tunnel::unopened);
             return Err(DropReason::NoSession);
         };
+        // What was opened is awaited no more, whoever repeats a part of it: nothing is asked for, and nothing waits for it.
+        let may_be_of = |opening: &Opening<'_>| {
+            opening.allows(expand_counter(part.counter_low, opening.greatest().unwrap_or(0)))
+        };
+        if !named.iter().any(may_be_of) {
+            return Err(DropReason::Replayed);
+        }
         let session = wireguard.sessions.get(index);
         let reassembler = session.reassembler.get_or_insert_with(|| Reassembler::new(patience));
         let before = reassembler.given_up();

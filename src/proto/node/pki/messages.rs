@@ -4,8 +4,9 @@ use std::time::{Duration, Instant};
 
 use rand_chacha::ChaCha20Rng;
 
+use super::readiness::{MAX_UNANSWERED_FOR, MAX_UNPROVEN, proof_time};
 use super::sessions::{Live, Offer};
-use super::{Action, MAX_UNANSWERED_FOR, MAX_UNPROVEN, Pki, fresh_key, proof_time, retry_time};
+use super::{Action, Pki, fresh_key, retry_time};
 use crate::event::DropReason;
 use crate::limit::Bucket;
 use crate::v1::handshake::respond;

@@ -129,20 +129,20 @@ impl Sessions {
         }
     }
 
-    /// Forgets keys whose time is over. `due_at`: after how many messages a session is renewed.
-    pub(super) fn expire(&mut self, due_at: u64, now: Instant) {
+    /// Forgets keys whose time is over; returns whether the current session ended thereby. `due_at`: after how many messages
+    /// a session is renewed.
+    pub(super) fn expire(&mut self, due_at: u64, now: Instant) -> bool {
         let is_over = |live: &Live| {
             live.since + REJECT_AFTER <= now || live.session.sent() >= due_at.saturating_add(REJECT_MESSAGES)
         };
-        if self.current.as_ref().is_some_and(is_over) {
-            self.current = None;
-        }
+        let ended = self.current.take_if(|live| is_over(live)).is_some();
         if self.installed.is_none_or(|at| at + KEPT_FOR <= now) {
             self.previous = None;
         }
         while self.offers.front().is_some_and(|offer| offer.live.since + KEPT_FOR <= now) {
             self.offers.pop_front();
         }
+        ended
     }
 
     /// When [`Self::expire`] has something to do.

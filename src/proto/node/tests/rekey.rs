@@ -87,6 +87,21 @@ fn whoever_watches_hears_of_a_handshake_that_begins_and_of_a_session_that_runs_o
     assert_eq!(stands(&mut world), Some(SessionState::Idle));
 }
 
+#[test]
+fn a_session_that_runs_out_in_silence_ends_with_an_event_and_its_successor_is_one_of_its_own() {
+    let mut world = World::new(&Setup::default());
+    let peer = world.configs[0].peers[0].public_key;
+    world.send(0, 1);
+    world.seconds(60);
+    world.events[0].clear();
+    world.seconds(7 * 3600);
+    assert_eq!(world.events[0], [Event::PeerDown { peer }], "once, and without a packet that asks");
+    world.send(0, 2);
+    world.seconds(60);
+    assert_eq!(world.events[0], [Event::PeerDown { peer }, Event::PeerUp { peer }]);
+    assert_eq!(world.numbers(1), [1, 2]);
+}
+
 /// The last datagram of a type that a node sent.
 fn last(world: &World, from: usize, kind: u8) -> Vec<u8> {
     world.sent_of_type(from, kind).pop().expect("there is one").payload
