@@ -1,6 +1,7 @@
 //! One WireGuard session on a radio and on a free link, and between the two.
 
 mod rows;
+mod sleep;
 mod stamps;
 
 use std::net::SocketAddr;
