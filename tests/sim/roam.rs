@@ -34,6 +34,7 @@ impl World {
 
     /// A host slept for so long, as its daemon is told.
     pub fn resume(&mut self, at: usize, slept: Duration) {
+        self.watch.handle_resume(at);
         self.stations[at].resume(slept, self.now);
         self.settle();
     }
