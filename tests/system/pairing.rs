@@ -347,6 +347,7 @@ impl Host {
                 endpoints: self.other_at.iter().map(|at| format!("udp://{at}")).collect(),
                 mode: PeerMode::WireGuard,
             }],
+            plain: false,
         }
     }
 
