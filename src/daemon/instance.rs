@@ -353,9 +353,9 @@ impl Instance {
             debug!("the wall clock was set");
             self.node.set_unix_time(unix_time, now);
         }
-        if self.awake.slept() {
-            info!("the host was suspended: every path has to show that it still works");
-            self.node.handle_resume(now);
+        if let Some(slept) = self.awake.slept() {
+            info!(?slept, "the host was suspended: every path has to show that it still works");
+            self.node.handle_resume(slept, now);
         }
         let mut may_send = self.unblock(now)? && self.store.save(&mut self.node, now);
         let mut count = 0;

@@ -32,9 +32,10 @@ impl World {
         }
     }
 
-    /// A host slept.
-    pub fn resume(&mut self, at: usize) {
-        self.stations[at].resume(self.now);
+    /// A host slept for so long, as its daemon is told.
+    pub fn resume(&mut self, at: usize, slept: Duration) {
+        self.watch.handle_resume(at);
+        self.stations[at].resume(slept, self.now);
         self.settle();
     }
 
@@ -81,8 +82,9 @@ pub fn happen(world: &mut World, script: &mut Script<'_>, at: usize, other: usiz
             world.claim(at, lies);
         }
         10 => {
-            story(world, format!("{at} wakes from sleep"));
-            world.resume(at);
+            let slept = Duration::from_secs(script.choose(&[5, 150, 3600, 3 * 24 * 3600]));
+            story(world, format!("{at} wakes from a sleep of {slept:?}, as it says"));
+            world.resume(at, slept);
         }
         _ => garbage(world, script, at, other),
     }

@@ -304,10 +304,10 @@ impl Station {
         }
     }
 
-    /// The host slept.
-    pub fn resume(&mut self, now: Instant) {
+    /// The host slept for so long, as it says.
+    pub fn resume(&mut self, slept: Duration, now: Instant) {
         if let Some(Running { daemon: Daemon::Ours { node, .. }, .. }) = &mut self.running {
-            node.handle_resume(now);
+            node.handle_resume(slept, now);
         }
     }
 

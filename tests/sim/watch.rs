@@ -5,7 +5,7 @@
 //! - No radio sends more in any hour than its region's law allows.
 //! - Every packet that a host handed in was sent, is counted as dropped, or waits; what waits is bounded.
 //! - A host gets nothing from a station that is none of its node's peers.
-//! - Where air is free, packets go only to addresses that the operator or an answer vouches for.
+//! - Where air is free, packets and initiations go only to addresses that the operator or an answer vouches for.
 //! - A ping of a node's has one outcome, and no host gets its answer.
 //! - A machine wakes for reasons that are known.
 
@@ -210,6 +210,7 @@ impl Watch {
     /// A daemon starts.
     pub fn handle_start(&mut self, at: usize, now: Instant) {
         self.note(now, format!("{at}: daemon starts"));
+        self.proofs.handle_fresh(at, true);
         self.laws[at].daemon_forgot = Some((now - self.start).as_secs_f64());
         if self.tools[at] {
             self.forgetful.insert(at);
@@ -219,6 +220,11 @@ impl Watch {
     /// A daemon dies.
     pub fn handle_kill(&mut self, _at: usize) {}
 
+    /// A host slept.
+    pub fn handle_resume(&mut self, at: usize) {
+        self.proofs.handle_fresh(at, false);
+    }
+
     /// A daemon lost its state.
     pub fn handle_lost_state(&mut self, at: usize) {
         self.forgetful.insert(at);
@@ -226,6 +232,7 @@ impl Watch {
 
     /// From here on `other` is a peer of a station's, or is not.
     pub fn handle_peer(&mut self, at: usize, other: usize, is_peer: bool) {
+        self.proofs.handle_peer(at, other);
         if is_peer {
             self.strangers.remove(&(at, other));
         } else {
@@ -299,7 +306,7 @@ impl Watch {
     /// Something comes to a station's socket.
     pub fn handle_arrival(&mut self, at: usize, from: SocketAddr, payload: &[u8], now: Instant) {
         self.note(now, format!("{at} ← {from}: {}", describe::free(payload)));
-        self.proofs.handle_arrival(at, from, payload);
+        self.proofs.handle_arrival(at, from, payload, now);
     }
 
     /// Whether a frame holds a ping: from whom, and how long.

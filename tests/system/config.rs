@@ -8,6 +8,11 @@ use std::path::Path;
 use anyhow::Result;
 use meshnet_proto::key::{PresharedKey, PrivateKey, PublicKey};
 
+/// What both programs take if no MTU is given.
+const DEFAULT_MTU: u16 = 180;
+/// And if no interface is named.
+const DEFAULT_TAP_NAME: &str = "mesh0";
+
 /// A network's configuration.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -25,6 +30,9 @@ pub struct Config {
     pub more: Vec<String>,
     /// Everybody else.
     pub peers: Vec<Peer>,
+    /// The file is as people write it: what both programs take if nothing is said is not said (MTU 180, the interface
+    /// `mesh0`, mode PKI).
+    pub plain: bool,
 }
 
 /// A peer of a [`Config`].
@@ -74,12 +82,16 @@ impl Config {
     #[must_use]
     pub fn text(&self) -> String {
         let mut text = format!(
-            "[Interface]\nPrivateKey = {}\nAddress = {}\nMTU = {}\nTapName = {}\n",
+            "[Interface]\nPrivateKey = {}\nAddress = {}\n",
             *self.private_key.to_base64(),
             self.address,
-            self.mtu,
-            self.tap_name,
         );
+        if !(self.plain && self.mtu == DEFAULT_MTU) {
+            text.push_str(&format!("MTU = {}\n", self.mtu));
+        }
+        if !(self.plain && self.tap_name == DEFAULT_TAP_NAME) {
+            text.push_str(&format!("TapName = {}\n", self.tap_name));
+        }
         if !self.connect.is_empty() {
             text.push_str(&format!("MeshtasticConnect = {}\n", self.connect));
         }
@@ -88,7 +100,10 @@ impl Config {
             text.push('\n');
         }
         for peer in &self.peers {
-            text.push_str(&peer.text());
+            text.push_str(&peer.section());
+            if !(self.plain && peer.mode == PeerMode::Pki) {
+                text.push_str(&peer.mode_line());
+            }
         }
         text
     }
@@ -98,20 +113,28 @@ impl Peer {
     /// Returns its section.
     #[must_use]
     pub fn text(&self) -> String {
+        self.section() + &self.mode_line()
+    }
+
+    fn section(&self) -> String {
         let secret = self.preshared_key.as_ref().map(|key| format!("PresharedKey = {}\n", *key.to_base64()));
         let endpoints: String =
             self.endpoints.iter().map(|endpoint| format!("Endpoint = {endpoint}\n")).collect();
+        format!(
+            "\n[Peer]\nPublicKey = {}\n{}AllowedIPs = {}\n{endpoints}",
+            self.public_key,
+            secret.unwrap_or_default(),
+            self.allowed_ips,
+        )
+    }
+
+    fn mode_line(&self) -> String {
         let mode = match self.mode {
             PeerMode::Pki => "PKI",
             PeerMode::Symmetric => "SYMMETRIC",
             PeerMode::WireGuard => "WIREGUARD",
         };
-        format!(
-            "\n[Peer]\nPublicKey = {}\n{}AllowedIPs = {}\n{endpoints}PeerMode = {mode}\n",
-            self.public_key,
-            secret.unwrap_or_default(),
-            self.allowed_ips,
-        )
+        format!("PeerMode = {mode}\n")
     }
 
     /// Returns the endpoint that is a radio.

@@ -65,13 +65,21 @@ impl Daemon {
     /// # Errors
     /// If it does not start.
     pub fn start(&mut self, namespace: &Namespace) -> Result<()> {
-        ensure!(self.process.is_none(), "{} runs already", self.name);
         let file = self.dir.join(format!("{}.conf", self.name));
         self.config.write(&file)?;
+        self.start_by(&file, namespace)
+    }
+
+    /// The same with a configuration file that somebody else wrote.
+    ///
+    /// # Errors
+    /// If it does not start.
+    pub fn start_by(&mut self, file: &Path, namespace: &Namespace) -> Result<()> {
+        ensure!(self.process.is_none(), "{} runs already", self.name);
         let command = match self.make {
             Make::Ours => {
                 let mut command = Command::new(program("meshnetd")?);
-                command.arg("--config").arg(&file);
+                command.arg("--config").arg(file);
                 command.arg("--state-dir").arg(self.dir.join(format!("{}.state", self.name)));
                 command.arg("--runtime-dir").arg(self.runtime_dir()).args(&self.arguments);
                 command
@@ -84,7 +92,7 @@ impl Daemon {
                 })?;
                 let mut command = Command::new(Python::provision()?.program("meshnet"));
                 // Its log has to be there before the moment that a test asks for it.
-                command.env("PYTHONUNBUFFERED", "1").arg("up").arg("--config").arg(&file);
+                command.env("PYTHONUNBUFFERED", "1").arg("up").arg("--config").arg(file);
                 command
             }
         };

@@ -39,6 +39,8 @@ pub struct Spec {
     pub air: AirSpec,
     /// West's radio is on a serial port.
     pub serial: bool,
+    /// The configuration files say nothing that goes without saying: see [`Config::plain`].
+    pub plain: bool,
 }
 
 impl Spec {
@@ -51,7 +53,15 @@ impl Spec {
             mtu: 180,
             air: AirSpec::default(),
             serial: false,
+            plain: false,
         }
+    }
+
+    /// The same with files as people write them.
+    #[must_use]
+    pub fn plain(mut self) -> Self {
+        self.plain = true;
+        self
     }
 
     /// The same with another security.
@@ -170,6 +180,7 @@ impl Lab {
                 connect: ports[me].connect(),
                 more: Vec::new(),
                 peers: vec![peer],
+                plain: spec.plain,
             };
             Daemon::new(spec.makes[me], name, config, dir)
         };

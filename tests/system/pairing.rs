@@ -220,6 +220,25 @@ impl Host {
         Ok(())
     }
 
+    /// Starts our daemon by a configuration file that somebody else wrote.
+    ///
+    /// # Errors
+    /// If it does not start.
+    pub fn start_by(&mut self, file: &Path) -> Result<()> {
+        let mut daemon = Daemon::new(Make::Ours, self.name, self.config(), &self.dir);
+        daemon.start_by(file, &self.namespace)?;
+        self.running = Some(Running::Ours(Box::new(daemon)));
+        Ok(())
+    }
+
+    /// Writes how it is set up as `wg-quick` reads it.
+    ///
+    /// # Errors
+    /// If the file cannot be written.
+    pub fn write_quick(&self, file: &Path) -> Result<()> {
+        self.stock_config().write_quick(file)
+    }
+
     /// Returns our daemon.
     ///
     /// # Errors
@@ -328,6 +347,7 @@ impl Host {
                 endpoints: self.other_at.iter().map(|at| format!("udp://{at}")).collect(),
                 mode: PeerMode::WireGuard,
             }],
+            plain: false,
         }
     }
 

@@ -238,6 +238,15 @@ pub fn show_only(namespace: &Namespace) -> Result<Shown> {
 }
 
 impl StockConfig {
+    /// Writes what `wg-quick` reads: more than `wg` does, and with a comment, as people have them.
+    ///
+    /// # Errors
+    /// If the file cannot be written.
+    pub fn write_quick(&self, file: &Path) -> Result<()> {
+        let more = format!("[Interface]\n# the office\nAddress = {}\nMTU = {}\n", self.address, self.mtu);
+        write(file, &self.text().replacen("[Interface]\n", &more, 1))
+    }
+
     /// Returns what `wg setconf` reads, secrets included.
     fn text(&self) -> String {
         let mut text = format!(

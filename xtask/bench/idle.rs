@@ -6,11 +6,12 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 use meshnet_system::daemon::Make;
+use meshnet_system::lab::{Lab, Security, Spec};
 use meshnet_system::wait::let_pass;
 use serde::{Deserialize, Serialize};
 
 use super::account::{Account, Mark, settle};
-use super::setup::{MAKES, acquaint, lab, name};
+use super::setup::{acquaint, lab, lab_of};
 use super::{Goal, Section, Task};
 
 pub(crate) const NAME: &str = "idle";
@@ -24,10 +25,45 @@ const TOGETHER: Duration = Duration::from_secs(3);
 const HEARTBEAT: Duration = Duration::from_secs(300);
 const MEMORY_GOAL_KB: u64 = 10_000;
 
+/// Who is idle.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Who {
+    /// Ours, with a session of version 1.
+    Version1,
+    /// Ours, with one of WireGuard's.
+    WireGuard,
+    /// The Python tool.
+    Reference,
+}
+
+const EVERYBODY: [Who; 3] = [Who::Version1, Who::WireGuard, Who::Reference];
+
+impl Who {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Version1 => "meshnet",
+            Self::WireGuard => "meshnet, WIREGUARD",
+            Self::Reference => "reference",
+        }
+    }
+
+    fn lab(self, dir: &Path) -> Result<Lab> {
+        match self {
+            Self::Version1 => lab(Make::Ours, PRESET, 1, dir),
+            Self::WireGuard => {
+                let spec = Spec::new(Make::Ours, Make::Ours).security(Security::WireGuard);
+                lab_of(spec, PRESET, 1, dir)
+            }
+            Self::Reference => lab(Make::Reference, PRESET, 1, dir),
+        }
+    }
+}
+
 /// What one lab found.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Found {
-    make: Make,
+    who: Who,
     /// What the air carried, both ways.
     air: Account,
     /// How often each thread of the west's daemon waited for something, by the thread's name.
@@ -43,11 +79,11 @@ pub(crate) struct Found {
 
 pub(crate) fn tasks() -> Vec<Task> {
     let expected = (TIME + CALM).as_secs() + 40;
-    MAKES.map(|make| Task::new(NAME, name(make).to_owned(), expected, move |dir| measure(make, dir))).into()
+    EVERYBODY.map(|who| Task::new(NAME, who.name().to_owned(), expected, move |dir| measure(who, dir))).into()
 }
 
-fn measure(make: Make, dir: &Path) -> Result<Found> {
-    let mut lab = lab(make, PRESET, 1, dir)?;
+fn measure(who: Who, dir: &Path) -> Result<Found> {
+    let mut lab = who.lab(dir)?;
     acquaint(&lab)?;
     settle(&lab.sim, CALM, Duration::from_secs(120))?;
     let pid = lab.west.daemon.process()?.pid();
@@ -71,7 +107,7 @@ fn measure(make: Make, dir: &Path) -> Result<Found> {
         *by_name.entry(name.clone()).or_default() += count - earlier;
     }
     Ok(Found {
-        make,
+        who,
         air: mark.account(&lab.sim)?,
         waits: by_name,
         awake,
@@ -124,8 +160,8 @@ pub(crate) fn section(found: &[Found]) -> Section {
          | daemon | bytes on air | ms of air | wakeups | per minute | at so many moments | by thread | threads | resident | peak | processor |\n\
          |---|--:|--:|--:|--:|--:|---|--:|--:|--:|--:|\n"
     );
-    for make in MAKES {
-        let Some(found) = found.iter().find(|found| found.make == make) else { continue };
+    for who in EVERYBODY {
+        let Some(found) = found.iter().find(|found| found.who == who) else { continue };
         let wakeups = found.wakeups();
         let threads: Vec<String> = found
             .waits
@@ -137,7 +173,7 @@ pub(crate) fn section(found: &[Found]) -> Section {
         let (per_minute, mega) = (wakeups as f64 / minutes, |kb: u64| kb as f64 / 1000.0);
         section.body += &format!(
             "| {} | {} | {:.0} | {wakeups} | {per_minute:.1} | {} | {} | {} | {:.1} MB | {:.1} MB | {} ms |\n",
-            name(make),
+            who.name(),
             found.air.total().bytes,
             found.air.total().airtime_ms,
             found.moments(),
@@ -148,44 +184,55 @@ pub(crate) fn section(found: &[Found]) -> Section {
             10 * found.ticks,
         );
     }
-    let [Some(ours), Some(reference)] = MAKES.map(|make| found.iter().find(|found| found.make == make))
-    else {
-        return section;
-    };
     let heartbeats = TIME.as_secs() / HEARTBEAT.as_secs();
     section.body += &format!(
         "\nThe radio's heartbeat is due {heartbeats} times in this stretch; without it the radio closes the connection after 15 \
          minutes.\n"
     );
-    let (mine, theirs) = (ours.air.total(), reference.air.total());
-    section.goals.push(Goal {
-        met: mine.bytes == 0,
-        text: format!(
-            "idle for {minutes:.0} minutes: {} bytes on the air (none); the reference: {}",
-            mine.bytes, theirs.bytes
-        ),
-    });
-    section.goals.push(Goal {
-        met: ours.moments() <= usize::try_from(heartbeats).unwrap_or(0),
-        text: format!(
-            "idle: awake at {} moments, {} wakeups in all, for {heartbeats} heartbeats of the radio (nothing else periodic); \
-             the reference: at {}, {} wakeups",
-            ours.moments(),
-            ours.wakeups(),
-            reference.moments(),
-            reference.wakeups()
-        ),
-    });
-    section.goals.push(Goal {
-        met: ours.resident_kb < MEMORY_GOAL_KB,
-        #[allow(clippy::cast_precision_loss, reason = "thousands")]
-        text: format!(
-            "idle: {:.1} MB resident (under 10); the reference: {:.1}",
-            ours.resident_kb as f64 / 1000.0,
-            reference.resident_kb as f64 / 1000.0
-        ),
-    });
+    let of = |who| found.iter().find(|found| found.who == who);
+    if let Some(reference) = of(Who::Reference) {
+        let ours = [Who::Version1, Who::WireGuard].into_iter().filter_map(of);
+        section.goals = ours.flat_map(|ours| goals(ours, reference, heartbeats)).collect();
+    }
     section
+}
+
+fn goals(ours: &Found, reference: &Found, heartbeats: u64) -> [Goal; 3] {
+    let minutes = TIME.as_secs_f64() / 60.0;
+    let idle = match ours.who {
+        Who::WireGuard => "idle in mode WIREGUARD",
+        Who::Version1 | Who::Reference => "idle",
+    };
+    let (mine, theirs) = (ours.air.total(), reference.air.total());
+    [
+        Goal {
+            met: mine.bytes == 0,
+            text: format!(
+                "{idle} for {minutes:.0} minutes: {} bytes on the air (none); the reference: {}",
+                mine.bytes, theirs.bytes
+            ),
+        },
+        Goal {
+            met: ours.moments() <= usize::try_from(heartbeats).unwrap_or(0),
+            text: format!(
+                "{idle}: awake at {} moments, {} wakeups in all, for {heartbeats} heartbeats of the radio (nothing else \
+                 periodic); the reference: at {}, {} wakeups",
+                ours.moments(),
+                ours.wakeups(),
+                reference.moments(),
+                reference.wakeups()
+            ),
+        },
+        Goal {
+            met: ours.resident_kb < MEMORY_GOAL_KB,
+            #[allow(clippy::cast_precision_loss, reason = "thousands")]
+            text: format!(
+                "{idle}: {:.1} MB resident (under 10); the reference: {:.1}",
+                ours.resident_kb as f64 / 1000.0,
+                reference.resident_kb as f64 / 1000.0
+            ),
+        },
+    ]
 }
 
 impl Found {

@@ -25,17 +25,21 @@ pub(crate) fn name(make: Make) -> &'static str {
 
 /// Starts two daemons of one make. Their radios say nothing by themselves, in a region without a duty cycle.
 pub(crate) fn lab(make: Make, preset: &str, seed: u64, dir: &Path) -> Result<Lab> {
+    lab_of(Spec::new(make, make), preset, seed, dir)
+}
+
+/// The same for two daemons that are set up otherwise.
+pub(crate) fn lab_of(mut spec: Spec, preset: &str, seed: u64, dir: &Path) -> Result<Lab> {
     // Starting the Python tool keeps a processor busy for a second; several at once would keep each other from it.
     static STARTING: Mutex<()> = Mutex::new(());
     let _turn = STARTING.lock().unwrap_or_else(PoisonError::into_inner);
-    let mut spec = Spec::new(make, make);
     spec.air = AirSpec { preset: preset.to_owned(), seed, ..AirSpec::default() };
     // Radios that learn next hops answer and repeat what has a hop limit: the Python tool's packets, not ours.
     spec.air.more.push("--no-next-hop".into());
     let mut lab = Lab::start(&spec, dir)?;
-    if make == Make::Ours {
-        // The Python tool says that it runs when its radio is there; ours runs without one.
-        for site in [&mut lab.west, &mut lab.east] {
+    // The Python tool says that it runs when its radio is there; ours runs without one.
+    for site in [&mut lab.west, &mut lab.east] {
+        if site.daemon.make() == Make::Ours {
             site.daemon.process()?.wait_for_line("the radio is up", Duration::from_secs(30))?;
         }
     }

@@ -21,10 +21,19 @@ impl Awake {
         Self { apart: apart(), wall: wall() }
     }
 
-    /// Returns whether the host slept since this was asked last.
-    pub(super) fn slept(&mut self) -> bool {
-        let before = std::mem::replace(&mut self.apart, apart());
-        self.apart.saturating_sub(before) > TOLERANCE
+    /// Returns for how long the host slept since this was told last, if it did; naps too short to tell from none add up.
+    pub(super) fn slept(&mut self) -> Option<Duration> {
+        self.slept_till(apart())
+    }
+
+    fn slept_till(&mut self, now: Duration) -> Option<Duration> {
+        match now.checked_sub(self.apart) {
+            Some(slept) if slept <= TOLERANCE => None,
+            slept => {
+                self.apart = now;
+                slept
+            }
+        }
     }
 
     /// Returns the time since 1970 if the wall clock was set since this was told last, or went on while the host slept.
@@ -65,10 +74,21 @@ mod tests {
     #[test]
     fn a_host_that_is_awake_did_not_sleep() {
         let mut awake = Awake::new();
-        assert!(!awake.slept());
-        assert!(!awake.slept());
+        assert_eq!(awake.slept(), None);
+        assert_eq!(awake.slept(), None);
         // Nor did it if the clocks come closer, as they do where a snapshot of a machine is taken up again.
-        assert!(!Awake { apart: apart() + TOLERANCE * 2, wall: wall() }.slept());
+        let mut awake = Awake { apart: apart() + TOLERANCE * 2, wall: wall() };
+        assert_eq!(awake.slept(), None);
+        assert!(awake.apart.abs_diff(apart()) < TOLERANCE, "and the next sleep counts from there");
+    }
+
+    #[test]
+    fn naps_add_up() {
+        let (mut awake, nap) = (Awake::new(), TOLERANCE * 2 / 3);
+        let before = awake.apart;
+        assert_eq!(awake.slept_till(before + nap), None);
+        assert_eq!(awake.slept_till(before + nap * 2), Some(nap * 2));
+        assert_eq!(awake.slept_till(before + nap * 3), None);
     }
 
     /// The kernel's own clocks, one of them set ahead as a sleep leaves it: in a time namespace, which only a process has that
@@ -77,8 +97,9 @@ mod tests {
     fn a_sleep_is_told_once() {
         if let Ok(outside) = env::var(OUTSIDE) {
             let mut awake = Awake { apart: Duration::from_nanos(outside.parse().unwrap()), wall: wall() };
-            assert!(awake.slept());
-            assert!(!awake.slept());
+            // The namespace was set ahead by two seconds.
+            assert!(awake.slept().is_some_and(|slept| slept.abs_diff(Duration::from_secs(2)) < TOLERANCE));
+            assert_eq!(awake.slept(), None);
             return;
         }
         let inside = |program: &OsStr| {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::Node;
 use super::device::is_default;
@@ -41,16 +41,19 @@ impl Node {
         });
     }
 
-    /// The host slept, or its clock jumped: whatever worked before must show that it still does.
-    pub fn handle_resume(&mut self, now: Instant) {
+    /// The host slept for so long, which `now` leaves out. Keys age in sleep as they do awake, so that what is over by now is
+    /// erased before anything else is done; a session that has merely slept goes on. What was a good path before must show
+    /// that it still is. A peer that was spoken with by a free link is asked for fresh keys there if the old ones are over;
+    /// one that is reached by a metered link costs nothing before there is something to send.
+    pub fn handle_resume(&mut self, slept: Duration, now: Instant) {
         for at in self.peers.numbers() {
-            // The clock that keys age by stood still: the peer may have erased them.
-            if self.path(at).is_some_and(|(link, _)| self.is_free(link))
-                && let Keying::Wireguard(wireguard) = &mut self.peers[at].keying
-                && wireguard.tunnel.last_handshake().is_some()
-            {
-                wireguard.tunnel.renew(now);
+            match &mut self.peers[at].keying {
+                Keying::Wireguard(wireguard) => wireguard.tunnel.slept(slept, now),
+                Keying::Pki(pki) => pki.slept(slept, now),
+                // Its key is for ever.
+                Keying::Symmetric(_) => continue,
             }
+            self.settle(at, now);
         }
         self.tell_paths(now, |paths| paths.handle_resume(now));
     }

@@ -196,6 +196,15 @@ impl Pki {
         }
     }
 
+    /// The host slept for so long, while the clock that tells the time here stood still: keys are older by that, and those
+    /// whose time is over are forgotten. What is under way goes on.
+    pub(super) fn slept(&mut self, slept: Duration, now: Instant) {
+        self.cooldown = self.cooldown.map(|until| until.checked_sub(slept).unwrap_or(until));
+        self.attempts.slept(slept);
+        self.sessions.slept(slept);
+        self.expire(now);
+    }
+
     /// What is due while no link reaches the peer: keys are forgotten all the same, and a handshake is given up; the next
     /// frame starts another.
     pub(super) fn park(&mut self, now: Instant) {

@@ -60,6 +60,14 @@ impl Keypair {
         }
     }
 
+    /// The host slept for so long, which the clock left out. Returns whether the keys' age can still be told.
+    pub(super) fn slept(&mut self, slept: Duration) -> bool {
+        let Some(created) = self.created.checked_sub(slept) else { return false };
+        self.created = created;
+        self.freed = self.freed.and_then(|freed| freed.checked_sub(slept));
+        true
+    }
+
     /// How old the keys are in the eyes of a regime: moving to a free link makes them young again, so that it costs no
     /// handshake at once.
     fn age(&self, regime: Regime, now: Instant) -> Duration {

@@ -82,6 +82,8 @@ pub struct Tunnel {
     last_heard: Option<Instant>,
     /// A handshake is wanted for its own sake since then.
     wanted: Option<Instant>,
+    /// It is worth nothing where air is metered.
+    wanted_where_free: bool,
     actions: VecDeque<Action>,
 }
 
@@ -111,6 +113,7 @@ impl Tunnel {
             doubt: Doubt::default(),
             last_heard: None,
             wanted: None,
+            wanted_where_free: false,
             actions: VecDeque::new(),
         }
     }
@@ -192,6 +195,11 @@ impl Tunnel {
         let resumes = std::mem::take(&mut self.parked);
         self.regime = regime;
         if moves {
+            if regime.is_metered() && std::mem::take(&mut self.wanted_where_free) {
+                self.handshake = None;
+                self.wanted = None;
+                self.actions.retain(|action| !matches!(action, Action::SendInit { .. }));
+            }
             self.keys.moved(regime, now);
             self.hurry(now);
         }
@@ -199,6 +207,30 @@ impl Tunnel {
             self.alive.rest();
         } else if moves || resumes {
             self.alive.resume(now);
+        }
+    }
+
+    /// The host slept for so long, while the clock that tells the time here stood still: keys are older by that, and those
+    /// whose time is over are erased. What is under way goes on. Where air is free, fresh keys replace those that could be
+    /// used before the sleep and cannot be after it, so that the peer finds us; elsewhere that takes a packet.
+    pub fn slept(&mut self, slept: Duration, now: Instant) {
+        let could_seal = self.can_seal(now);
+        let earlier = |at: Instant| at.checked_sub(slept).unwrap_or(at);
+        self.last_init = self.last_init.map(earlier);
+        self.cooldown = self.cooldown.map(earlier);
+        self.attempts.slept(slept);
+        if self.keys.slept(slept) {
+            self.ended();
+        }
+        self.expire(now);
+        if !self.is_free() {
+            return;
+        }
+        self.alive.resume(now);
+        self.hurry_if_stale(now);
+        if could_seal && !self.can_seal(now) && self.handshake.is_none() && self.wanted.is_none() {
+            self.renew(now);
+            self.wanted_where_free = true;
         }
     }
 
@@ -238,6 +270,7 @@ impl Tunnel {
         if self.parked {
             return Readiness::Wait;
         }
+        self.wanted_where_free = false;
         let cooling = self.cooldown.is_some_and(|until| now < until);
         let is_usable = self.is_usable(now) && !self.away;
         // Also of a peer that was away: its initiation says that it is back.
@@ -331,9 +364,13 @@ impl Tunnel {
     fn expire(&mut self, now: Instant) {
         self.attempts.expire(now);
         if self.keys.expire(self.metered_too(), now) {
-            self.away = false;
-            self.actions.push_back(Action::Ended);
+            self.ended();
         }
+    }
+
+    fn ended(&mut self) {
+        self.away = false;
+        self.actions.push_back(Action::Ended);
     }
 }
 

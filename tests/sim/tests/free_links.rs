@@ -7,6 +7,7 @@ use meshnet_proto::config::PeerMode;
 use meshnet_proto::event::DropReason;
 use meshnet_proto::link::LinkAddr;
 use meshnet_proto::path::Tier;
+use meshnet_proto::terse::frame;
 use meshnet_sim::internet::{Weather, inner};
 use meshnet_sim::packet::Kind;
 use meshnet_sim::world::{PairPlan, StationPlan, Ways, num};
@@ -108,6 +109,61 @@ fn replays_across_links() {
     }
     talk(&mut world, SECOND, SECOND * 10);
     world.audit();
+}
+
+#[test]
+fn one_encoding_is_not_passed_off_as_the_other() {
+    let mut world = world(2, Ways::Both, false);
+    talk(&mut world, SECOND * 5, SECOND * 60);
+    // Two packets that never arrive, so that nothing but their encoding speaks against them: one by UDP, one by radio.
+    world.net.weather = Weather { loss: 1.0, ..Weather::default() };
+    world.air.faults_mut().loss = 1.0;
+    let stock = lost(&mut world, |to| to.as_udp().is_some());
+    (0..2).for_each(|at| world.attach(at, false));
+    let terse = lost(&mut world, |to| to.as_udp().is_none());
+    world.net.weather = Weather::default();
+    (0..2).for_each(|at| world.attach(at, true));
+    // Whoever hears both links has all that each other's header takes: the session's index is in clear on UDP.
+    let (index, counter) = (stock[4..8].try_into().unwrap(), stock[8..16].try_into().unwrap());
+    let as_terse = frame::Data {
+        tag: frame::tag_of(u32::from_le_bytes(index)),
+        counter_low: frame::counter_low(u64::from_le_bytes(counter)),
+        sealed: &stock[16..],
+    };
+    let Ok(frame::Datagram::Data(data)) = frame::Datagram::parse(&terse) else { panic!("{terse:?}") };
+    assert_eq!(data.tag, as_terse.tag, "it is one session");
+    let counter = u64::from(data.counter_low).to_le_bytes();
+    let as_stock = [&[4, 0, 0, 0], &index[..], &counter, data.sealed].concat();
+    let before = received(&world);
+    let refused = unauthentic(&world);
+    world.inject(1, LinkAddr::radio(num(0)), &as_terse.emit());
+    world.forge(1, inner(0), &as_stock);
+    assert_eq!(received(&world), before, "neither opens");
+    assert_eq!(unauthentic(&world), refused + 2, "because it does not authenticate");
+    // The same bytes as they were meant are good, and on either link.
+    world.forge(1, inner(0), &stock);
+    world.inject(1, LinkAddr::radio(num(0)), &terse);
+    assert_eq!(received(&world)[1], before[1] + 2);
+}
+
+/// Has the first station send a packet that is lost, by such a link; returns the datagram.
+fn lost(world: &mut World, is_meant: fn(&LinkAddr) -> bool) -> Vec<u8> {
+    world.watch.recorded.clear();
+    for _ in 0..10 {
+        world.send(0, 1, Kind::Udp { port: 7 }, 30);
+        world.run(SECOND);
+        let mut sent = world.watch.recorded.iter().filter(|one| one.from == 0 && is_meant(&one.to));
+        // A packet is longer than what the two say to each other about the path.
+        if let Some(one) = sent.find(|one| one.payload.len() > 48) {
+            return one.payload.clone();
+        }
+    }
+    panic!("nothing leaves by this link: {}", world.watch.flow());
+}
+
+fn unauthentic(world: &World) -> u64 {
+    let node = world.stations[1].node().expect("it runs");
+    node.snapshot(world.now).drops.get(&DropReason::Unauthentic).copied().unwrap_or_default()
 }
 
 fn received(world: &World) -> Vec<u64> {

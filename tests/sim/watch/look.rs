@@ -28,7 +28,7 @@ impl Watch {
                 self.record(at, transmit);
                 if let Some(to) = transmit.to.as_udp() {
                     self.note(now, format!("{at} → {to}: {}", describe::free(&transmit.payload)));
-                    return self.proofs.handle_sent(at, station, to, &transmit.payload);
+                    return self.proofs.handle_sent(at, station, to, &transmit.payload, now);
                 }
                 self.inits += u64::from(matches!(Datagram::parse(&transmit.payload), Ok(Datagram::Init(_))));
                 let to = transmit.to.as_radio().and_then(station_of);

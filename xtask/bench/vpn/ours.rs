@@ -41,6 +41,7 @@ impl Peer for Ours {
                     endpoints: vec![format!("udp://{}:51820", OUTSIDE[other])],
                     mode: PeerMode::WireGuard,
                 }],
+                plain: false,
             };
             config.write(&dir.join(format!("end{end}.conf")))?;
         }

@@ -140,6 +140,7 @@ pub(super) fn hosts(dir: &Path, mode: PeerMode) -> Result<([Host; 3], Radiosim)>
             connect: ports[at].connect(),
             more: Vec::new(),
             peers,
+            plain: false,
         };
         let name = NAMES[at];
         let mut daemon = Daemon::new(Make::Ours, name, config, dir);

@@ -129,6 +129,17 @@ impl Sessions {
         }
     }
 
+    /// The host slept for so long, which the clock left out: [`Self::expire`] says what is over by that. Keys whose age cannot
+    /// be told are forgotten here.
+    pub(super) fn slept(&mut self, slept: Duration) {
+        let is_ageless =
+            |live: &mut Live| live.since.checked_sub(slept).map(|since| live.since = since).is_none();
+        self.current.take_if(is_ageless);
+        self.previous.take_if(is_ageless);
+        self.offers.retain_mut(|offer| !is_ageless(&mut offer.live));
+        self.installed = self.installed.and_then(|at| at.checked_sub(slept));
+    }
+
     /// Forgets keys whose time is over; returns whether the current session ended thereby. `due_at`: after how many messages
     /// a session is renewed.
     pub(super) fn expire(&mut self, due_at: u64, now: Instant) -> bool {

@@ -32,6 +32,33 @@ fn a_session_five_hours_old_is_renewed_by_the_next_frame_and_not_before() {
 }
 
 #[test]
+fn keys_age_while_the_host_sleeps() {
+    for (hours, lives) in [(0, true), (5, true), (72, false)] {
+        let mut world = World::new(&Setup::default());
+        world.send(0, 1);
+        world.seconds(20);
+        world.send(1, 2);
+        world.seconds(20);
+        let before = world.log.len();
+        world.nodes[0].handle_resume(Duration::from_secs(hours * 3600 + 5), world.now);
+        world.drain();
+        world.seconds(60);
+        assert_eq!(world.log.len(), before, "it costs nothing before there is something to send");
+        let session = world.nodes[0].snapshot(world.now).peers[0].state;
+        assert_eq!(session == SessionState::Established, lives, "{hours} hours");
+        // The other host was awake for a moment only.
+        world.send(1, 3);
+        world.seconds(60);
+        assert_eq!(world.numbers(0).contains(&3), lives, "{hours} hours");
+        world.send(0, 4);
+        world.seconds(60);
+        world.send(1, 5);
+        world.seconds(60);
+        assert!(world.numbers(1).contains(&4) && world.numbers(0).contains(&5));
+    }
+}
+
+#[test]
 fn a_rekey_whose_response_is_lost_keeps_traffic_going() {
     let mut world = World::new(&Setup { rekey_after_messages: 10, ..Setup::default() });
     let mut responses = 0;

@@ -90,6 +90,15 @@ impl Attempts {
         }
     }
 
+    /// The host slept for so long, which the clock left out: their keys are older by that, and how long an answer takes is
+    /// not known of them any more, nor whether one came meanwhile.
+    pub(super) fn slept(&mut self, slept: Duration) {
+        for tried in &mut self.tried {
+            tried.left = None;
+            tried.made = tried.made.checked_sub(slept).unwrap_or(tried.made);
+        }
+    }
+
     pub(super) fn expire(&mut self, now: Instant) {
         let over = self.tried.iter().take_while(|tried| tried.made + ATTEMPT_FOR <= now).count();
         self.forget_first(over);

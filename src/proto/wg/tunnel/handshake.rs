@@ -39,6 +39,7 @@ impl Tunnel {
     /// Starts a handshake as soon as there is a path, whatever the age of the session, which serves until there is another.
     pub fn renew(&mut self, now: Instant) {
         self.wanted.get_or_insert(now);
+        self.wanted_where_free = false;
         self.cooldown = None;
         self.failures = 0;
     }
@@ -124,6 +125,7 @@ impl Tunnel {
     fn fail(&mut self, now: Instant) {
         let Some(handshake) = self.handshake.take() else { return };
         self.wanted = None;
+        self.wanted_where_free = false;
         self.cooldown = self.regime.cooldown(self.failures).map(|pause| now + pause);
         self.failures = self.failures.saturating_add(1);
         // A session that merely could not be renewed, while the peer is heard, goes on.
@@ -259,6 +261,7 @@ impl Tunnel {
     fn settled(&mut self, now: Instant) {
         self.handshake = None;
         self.wanted = None;
+        self.wanted_where_free = false;
         self.unproven = 0;
         self.failures = 0;
         self.cooldown = None;

@@ -81,6 +81,18 @@ impl Keyring {
         had_current && self.current.is_none()
     }
 
+    /// The host slept for so long, which the clock left out: [`Self::expire`] says what is over by that. Keys whose age
+    /// cannot be told are erased here. Returns whether that left none to seal with.
+    pub(super) fn slept(&mut self, slept: Duration) -> bool {
+        let had_current = self.current.is_some();
+        let is_ageless = |keypair: &mut Box<Keypair>| !keypair.slept(slept);
+        let gone =
+            [&mut self.current, &mut self.next, &mut self.previous].map(|slot| slot.take_if(is_ageless));
+        gone.into_iter().for_each(|keypair| self.forget(keypair));
+        self.installed = self.installed.and_then(|at| at.checked_sub(slept));
+        had_current && self.current.is_none()
+    }
+
     /// When [`Self::expire`] has something to do.
     pub(super) fn deadline(&self, metered_too: bool) -> Option<(Instant, &'static str)> {
         let ends = self.all().map(|keypair| keypair.erased_at(metered_too));

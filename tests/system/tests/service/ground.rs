@@ -50,6 +50,7 @@ impl Station {
             connect: "tcp://127.0.0.1:4403".into(),
             more: Vec::new(),
             peers: Vec::new(),
+            plain: false,
         };
         let station = Self { machine, config, radio };
         station.configure()?;

@@ -1,11 +1,12 @@
-//! The files of WireGuard's that `meshctl` writes, given to `wg-quick` and to a stock peer.
+//! The files of WireGuard's that `meshctl` writes, given to `wg-quick` and to a stock peer; and one that it reads, given to our
+//! daemon.
 
 use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context as _, Result, ensure};
 use meshnet_system::pairing::Pairing;
-use meshnet_system::pairing::Who::Ours;
+use meshnet_system::pairing::Who::{self, Ours};
 use meshnet_system::ping::{self, Ping};
 use meshnet_system::programs::program;
 use meshnet_system::stock::{self, Stock, StockMake};
@@ -47,6 +48,26 @@ fn a_stock_peer_joins_by_the_file_that_is_made_for_a_phone() -> Result<()> {
         ping::until_answered(&east.namespace, west.inside, CONTACT)?;
         let pinged = Ping { count: 3, ..Ping::default() }.run(&east.namespace, west.inside)?;
         ensure!(pinged.round_trips.len() == 3, "{}", pinged.output);
+        let shown = stock::show_only(&east.namespace)?;
+        ensure!(shown.public_key == west.key().to_string() && shown.latest_handshake > 0, "{shown:?}");
+        Ok(())
+    })
+}
+
+#[test]
+fn ours_joins_a_stock_peer_by_the_file_that_import_makes_of_one_of_wg_quick() -> Result<()> {
+    story(|dir| {
+        let mut pairing = Pairing::new([Ours, Who::Stock(StockMake::WireguardGo)], true, dir)?;
+        let Pairing { west, east, .. } = &mut pairing;
+        east.start()?;
+        let (file, etc) = (dir.join("office.conf"), dir.join("etc"));
+        west.write_quick(&file)?;
+        meshctl(&etc, &["wg", "import", &file.display().to_string()])?;
+
+        west.start_by(&etc.join("office.conf"))?;
+        west.reach(east, CONTACT)?;
+        west.ping(east, Ping { count: 3, ..Ping::default() })?;
+        east.ping(west, Ping { count: 3, ..Ping::default() })?;
         let shown = stock::show_only(&east.namespace)?;
         ensure!(shown.public_key == west.key().to_string() && shown.latest_handshake > 0, "{shown:?}");
         Ok(())
