@@ -7,9 +7,9 @@
 //! silent starts at the tag being served, so a sparse flow goes before every busy one and nobody saves up. A packet that
 //! somebody waits for ([`Class::Interactive`]) is charged a quarter.
 //!
-//! **Needless packets.** A TCP segment that still waits when it comes again takes the old one's place; one that has left
-//! so recently that no answer can be back yet, or whose lost parts the link still brings by itself, is dropped; an
-//! acknowledgement that a later one covers is dropped, but for the one that completes a connection: a segment in parts would
+//! **Needless packets.** A TCP segment that comes again while it waits takes the old one's place, in whatever lengths its
+//! sender cuts it (`segment`); one that has left so recently that no answer can be back yet, or whose lost parts the link still
+//! brings by itself, is dropped; an acknowledgement that a later one covers is dropped, but for the one that completes a connection: a segment in parts would
 //! bring it so late that the other end asks for it again. Of a stream of acknowledgements every second one is enough (RFC
 //! 9293 section 3.8.6.3), though its receiver's kernel, which sees the segments arrive slowly, sends them all: each other one
 //! is held for as long as its successor takes, if the next segment is as long as what this one acknowledges. None of this
@@ -20,6 +20,7 @@
 //! time.
 
 mod removal;
+mod segment;
 mod turns;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -333,13 +334,8 @@ impl Queue {
 impl Flow {
     fn push(&mut self, mut entry: Entry, tempo: Tempo, dropped: &mut impl FnMut(DropReason), now: Instant) {
         if let Some(tcp) = entry.tcp {
-            if let Some(waiting) = self.waiting_copy(&tcp) {
-                // The newer copy bears the newer acknowledgement and timestamp, and its sender still wants it sent.
-                waiting.frame = entry.frame;
-                waiting.expires = entry.expires;
-                waiting.tcp = entry.tcp;
-                return dropped(DropReason::TcpDuplicate);
-            }
+            let Some(said) = segment::merge(&mut self.entries, entry, dropped) else { return };
+            entry = said;
             if self.cannot_be_answered_yet(&tcp, tempo.answer, now) {
                 return dropped(DropReason::TcpDuplicate);
             }
@@ -355,17 +351,10 @@ impl Flow {
         }
     }
 
-    fn waiting_copy(&mut self, tcp: &Tcp) -> Option<&mut Entry> {
-        self.entries.iter_mut().find(|entry| entry.tcp.is_some_and(|waiting| is_same_segment(&waiting, tcp)))
-    }
-
     fn cannot_be_answered_yet(&self, tcp: &Tcp, answer_time: Duration, now: Instant) -> bool {
         tcp.length > 0
             && tcp.flags & tcp_flag::RST == 0
-            && self.sent.iter().any(|&(sequence, length, at)| {
-                (sequence, length) == (tcp.sequence, tcp.length)
-                    && now.saturating_duration_since(at) < answer_time
-            })
+            && segment::are_covered((tcp.sequence, tcp.length), sent)
     }
 
     /// Until when an acknowledgement is held: of a stream of them, and not of a segment that was lost, each other one.
@@ -374,6 +363,8 @@ impl Flow {
             return None;
         }
         let (last, at) = self.acknowledged.replace((*tcp, now))?;
+        let recent = |at: Instant| now.saturating_duration_since(at) < answer_time;
+        let sent = || self.sent.iter().filter(|sent| recent(sent.2)).map(|sent| (sent.0, sent.1));
         let next = tempo.next_of(tcp.acknowledgement.wrapping_sub(last.acknowledgement).min(LONGEST));
         let streams = tcp.acknowledges_more_than(&last) && now.saturating_duration_since(at) < next * 2;
         (streams && !covers_another && !tcp.reports_loss).then_some(now + next)
@@ -421,12 +412,6 @@ impl Share {
             self.flows.remove(&id);
         }
     }
-}
-
-fn is_same_segment(a: &Tcp, b: &Tcp) -> bool {
-    const IDENTITY: u8 = tcp_flag::SYN | tcp_flag::FIN | tcp_flag::RST;
-    let same = (a.sequence, a.length, a.flags & IDENTITY) == (b.sequence, b.length, b.flags & IDENTITY);
-    same && b.length > 0
 }
 
 fn charge(class: Class, price: Duration) -> Duration {

@@ -1,5 +1,7 @@
 //! Fairness, needless packets, bounds.
 
+mod segment;
+
 use super::*;
 use crate::frame::{ether_type, ethernet, protocol};
 
