@@ -4,6 +4,8 @@
 //! `0x01..=0x0f`, where an IP packet has `0x4?` or `0x6?`, a compressed packet anything above `0x0f`, and a keepalive
 //! nothing. It is only ever sent to a peer that is known to be meshnet: a stock WireGuard peer would drop it.
 //!
+//! This table is also in `docs/terse.md`.
+//!
 //! | kind | message | then |
 //! |---|---|---|
 //! | 1 | probe | token (4) |
