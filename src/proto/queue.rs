@@ -140,10 +140,21 @@ impl Entry {
     }
 }
 
-/// Small packets and those marked for low delay (EF, CS4 and above; RFC 4594) are interactive.
+/// Small packets and those that their sender marks as what somebody waits for are interactive.
 fn classify(packet: &Packet<'_>) -> Class {
+    let waited_for = packet.bytes.len() <= SMALL || is_marked(packet.dscp);
+    if waited_for { Class::Interactive } else { Class::Bulk }
+}
+
+/// Whether a mark says that somebody waits: RFC 4594's CS2 (operation), AF21 to AF23 (low-latency data), CS4 and above (what
+/// is spoken, played or steered), and "minimize delay" (RFC 1349). A terminal of OpenSSH is marked AF21, EF as of 10.1, and
+/// "minimize delay" by Debian; what it copies is marked CS1, "maximize throughput", or not at all.
+const fn is_marked(dscp: u8) -> bool {
+    const MINIMIZE_DELAY: u8 = 0x10 >> 2;
+    const CS2: u8 = 16;
+    const AF23: u8 = 22;
     const CS4: u8 = 32;
-    if packet.dscp >= CS4 || packet.bytes.len() <= SMALL { Class::Interactive } else { Class::Bulk }
+    dscp == MINIMIZE_DELAY || (dscp >= CS2 && dscp <= AF23) || dscp >= CS4
 }
 
 #[derive(Debug, Default)]
@@ -352,6 +363,8 @@ impl Flow {
     }
 
     fn cannot_be_answered_yet(&self, tcp: &Tcp, answer_time: Duration, now: Instant) -> bool {
+        let recent = |at: Instant| now.saturating_duration_since(at) < answer_time;
+        let sent = || self.sent.iter().filter(|sent| recent(sent.2)).map(|sent| (sent.0, sent.1));
         tcp.length > 0
             && tcp.flags & tcp_flag::RST == 0
             && segment::are_covered((tcp.sequence, tcp.length), sent)
@@ -363,8 +376,6 @@ impl Flow {
             return None;
         }
         let (last, at) = self.acknowledged.replace((*tcp, now))?;
-        let recent = |at: Instant| now.saturating_duration_since(at) < answer_time;
-        let sent = || self.sent.iter().filter(|sent| recent(sent.2)).map(|sent| (sent.0, sent.1));
         let next = tempo.next_of(tcp.acknowledgement.wrapping_sub(last.acknowledgement).min(LONGEST));
         let streams = tcp.acknowledges_more_than(&last) && now.saturating_duration_since(at) < next * 2;
         (streams && !covers_another && !tcp.reports_loss).then_some(now + next)

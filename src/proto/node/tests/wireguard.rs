@@ -1,5 +1,6 @@
 //! One WireGuard session on a radio and on a free link, and between the two.
 
+mod bulk;
 mod parts;
 mod rows;
 mod stamps;
