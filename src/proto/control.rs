@@ -2,9 +2,8 @@
 //!
 //! A control message is the whole plaintext of a sealed message, in either encoding of a session. Its first byte is its kind,
 //! `0x01..=0x0f`, where an IP packet has `0x4?` or `0x6?`, a compressed packet anything above `0x0f`, and a keepalive
-//! nothing. It is only ever sent to a peer that is known to be meshnet: a stock WireGuard peer would drop it.
-//!
-//! This table is also in `docs/terse.md`.
+//! nothing. It is only ever sent to a peer that is known to be meshnet: a stock WireGuard peer would drop it. `docs/terse.md`
+//! has the specification (section 7).
 //!
 //! | kind | message | then |
 //! |---|---|---|
@@ -12,6 +11,7 @@
 //! | 2 | answer to a probe | its token (4) |
 //! | 3 | addresses | numbers of IPv4 and IPv6 addresses (a nibble each), IPv4 addresses with port (6 each), IPv6 addresses with port (18 each) |
 //! | 4 | missing | low 16 bits of the counter (2), bitmap of fragments (2) |
+//! | 5 | copy | low 16 bits of the counter (2), length (2), a compressed packet of that length |
 //!
 //! Integers are big-endian. What follows a message is ignored: the stock encoding pads with zeros, and later versions may
 //! append. A kind that is unknown is reported as such, not as damage, so that later versions may add some.
@@ -22,13 +22,16 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// Addresses in one message: a host that has more chooses the best.
 pub const MAX_ADDRESSES: usize = 8;
-/// The longest message.
+/// The longest message that carries no packet.
 pub const MAX_LEN: usize = 2 + MAX_ADDRESSES * V6_LEN;
+/// What a copy takes beside its compressed packet.
+pub const COPY_HEADER: usize = 1 + 2 + 2;
 
 const PROBE: u8 = 1;
 const PROBE_ANSWER: u8 = 2;
 const ADDRESSES: u8 = 3;
 const MISSING: u8 = 4;
+const COPY: u8 = 5;
 const V4_LEN: usize = 4 + 2;
 const V6_LEN: usize = 16 + 2;
 
@@ -53,6 +56,13 @@ pub enum Control {
         counter_low: u16,
         /// Bit `n` is set if fragment `n` is missing.
         bitmap: u16,
+    },
+    /// A packet that was sealed before in this session, and may have been lost: whoever has it already drops it.
+    Copy {
+        /// The low 16 bits of the counter that it was sealed with first.
+        counter_low: u16,
+        /// The packet, as [`compress`](crate::terse::header::compress) writes it: at most 65535 bytes; what is beyond is lost.
+        packet: Vec<u8>,
     },
 }
 
@@ -146,6 +156,12 @@ impl Control {
         plaintext.first() == Some(&PROBE)
     }
 
+    /// Whether a plaintext is a copy of a packet, by its first byte.
+    #[must_use]
+    pub fn is_copy(plaintext: &[u8]) -> bool {
+        plaintext.first() == Some(&COPY)
+    }
+
     /// Reads a message.
     ///
     /// # Errors
@@ -163,12 +179,16 @@ impl Control {
                 counter_low: u16::from_be_bytes([*high, *low]),
                 bitmap: u16::from_be_bytes(*bits),
             }),
+            COPY => four.and_then(|[c0, c1, l0, l1]| {
+                let packet = rest[4..].get(..u16::from_be_bytes([*l0, *l1]).into())?;
+                Some(Self::Copy { counter_low: u16::from_be_bytes([*c0, *c1]), packet: packet.to_vec() })
+            }),
             unknown => return Err(ControlError::Unknown(unknown)),
         };
         message.ok_or(ControlError::Malformed(kind))
     }
 
-    /// Writes the message: at most [`MAX_LEN`] bytes, without padding.
+    /// Writes the message, without padding: at most [`MAX_LEN`] bytes, or [`COPY_HEADER`] and a packet.
     #[must_use]
     pub fn emit(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(5);
@@ -189,6 +209,13 @@ impl Control {
                 out.push(MISSING);
                 out.extend_from_slice(&counter_low.to_be_bytes());
                 out.extend_from_slice(&bitmap.to_be_bytes());
+            }
+            Self::Copy { counter_low, packet } => {
+                let len = u16::try_from(packet.len()).unwrap_or(u16::MAX);
+                out.push(COPY);
+                out.extend_from_slice(&counter_low.to_be_bytes());
+                out.extend_from_slice(&len.to_be_bytes());
+                out.extend_from_slice(&packet[..len.into()]);
             }
         }
         out
@@ -215,11 +242,16 @@ mod tests {
 
     fn any_message(rng: &mut rand_chacha::ChaCha8Rng) -> Control {
         let word = rng.next_u32();
-        match rng.next_u32() % 4 {
+        match rng.next_u32() % 5 {
             0 => Control::Probe { token: word },
             1 => Control::ProbeAnswer { token: word },
             2 => Control::Addresses(Addresses::new((0..word % 12).map(|_| any_address(rng)))),
-            _ => Control::Missing { counter_low: (word >> 16) as u16, bitmap: word as u16 },
+            3 => Control::Missing { counter_low: (word >> 16) as u16, bitmap: word as u16 },
+            _ => {
+                let mut packet = vec![0; (word % 100) as usize];
+                rng.fill_bytes(&mut packet);
+                Control::Copy { counter_low: (word >> 16) as u16, packet }
+            }
         }
     }
 
@@ -266,6 +298,7 @@ mod tests {
             Control::Probe { token: 7 },
             Control::Addresses(addresses),
             Control::Missing { counter_low: 1, bitmap: 2 },
+            Control::Copy { counter_low: 1, packet: vec![0x45; 20] },
         ] {
             let bytes = message.emit();
             for len in 1..bytes.len() {
@@ -279,6 +312,14 @@ mod tests {
         let mut bytes = vec![ADDRESSES, 0xff];
         bytes.resize(1000, 1);
         assert_eq!(Control::parse(&bytes), Err(ControlError::Malformed(ADDRESSES)));
+    }
+
+    #[test]
+    fn a_copy_too_long_for_its_length_is_cut_and_no_more() {
+        let message = Control::Copy { counter_low: 0x0102, packet: vec![0x45; 70_000] };
+        let bytes = message.emit();
+        assert_eq!((bytes.len(), &bytes[..6]), (COPY_HEADER + 65_535, &[5, 1, 2, 0xff, 0xff, 0x45][..]));
+        assert!(Control::parse(&bytes).is_ok() && Control::is_copy(&bytes));
     }
 
     #[test]

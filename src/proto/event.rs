@@ -128,6 +128,8 @@ pub enum DropReason {
     Unauthentic,
     /// From a link: its counter was seen before, or is too old to know.
     Replayed,
+    /// From a link: a copy of a packet that has come already, by another path.
+    Duplicate,
     /// From a link: a handshake message that did not authenticate, or answers nothing of ours.
     BadHandshake,
     /// From a link: an init that crossed ours, which is the one that counts.
@@ -170,6 +172,7 @@ impl DropReason {
             Self::NoSession => "no-session",
             Self::Unauthentic => "unauthentic",
             Self::Replayed => "replayed",
+            Self::Duplicate => "duplicate",
             Self::BadHandshake => "bad-handshake",
             Self::HandshakeCollision => "handshake-collision",
             Self::HandshakeFlood => "handshake-flood",

@@ -15,6 +15,7 @@
 //! `unsettled` until the next poll.
 
 mod controls;
+mod copies;
 mod device;
 mod doubtful;
 mod durable;
@@ -24,6 +25,7 @@ mod inner;
 mod link_news;
 mod links;
 mod metered;
+mod moving;
 mod outbound;
 mod outbox;
 mod peer;
@@ -40,6 +42,7 @@ mod stock;
 mod store;
 #[cfg(test)]
 mod tests;
+mod timers;
 mod wireguard;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -246,68 +249,6 @@ impl Node {
         self.outbox.recycle(buffer);
     }
 
-    /// Does what is due.
-    pub fn handle_timeout(&mut self, now: Instant) {
-        while let Some(&(due, at, _)) = self.timers.first() {
-            if due > now {
-                break;
-            }
-            self.peer_timeout(at, now);
-        }
-        for state in self.links.values_mut() {
-            state.queue.expire(&mut self.account, now);
-            state.expire_ready(&mut self.account, now);
-        }
-        self.expire_pings(now);
-        self.stamps_timeout(now);
-    }
-
-    fn peer_timeout(&mut self, at: PeerIndex, now: Instant) {
-        let expired = self.peers[at].expire_waiting(now);
-        self.account.count_many(at, DropReason::Expired, expired);
-        if let Keying::Wireguard(_) = self.peers[at].keying {
-            return self.wireguard_timeout(at, now);
-        }
-        let pace = self.path(at).map(|(link, _)| self.links[&link].pace());
-        if let Keying::Pki(pki) = &mut self.peers[at].keying {
-            match pace {
-                Some(pace) => pki.handle_timeout(pace, &mut self.rng, now),
-                None => pki.park(now),
-            }
-        }
-        self.renew(at, now);
-        self.flush(at, now);
-        self.settle(at, now);
-    }
-
-    /// Brings the peer's timer in line with its state, and notes if that is another: whatever happened to the peer ends here.
-    fn arm(&mut self, at: PeerIndex, now: Instant) {
-        let peer = &mut self.peers[at];
-        let state = peer.state();
-        if std::mem::replace(&mut peer.told_state, state) != state {
-            self.moved_on.insert(at);
-        }
-        let pace = self.pace(at);
-        let wanted = self.peers[at].deadline(pace, now);
-        // A machine that still wants what it was just given would spin; it is looked at again a little later.
-        let wanted = wanted.map(|(due, why)| (due.max(now + Duration::from_millis(1)), why));
-        let before = std::mem::replace(&mut self.peers[at].timer, wanted);
-        if before == wanted {
-            return;
-        }
-        if let Some((due, why)) = before {
-            self.timers.remove(&(due, at, why));
-        }
-        if let Some((due, why)) = wanted {
-            self.timers.insert((due, at, why));
-        }
-    }
-
-    /// How long a handshake takes on the peer's path, or would on a middling one.
-    fn pace(&self, at: PeerIndex) -> Duration {
-        self.path(at).map_or(Duration::from_secs(2), |(link, _)| self.links[&link].pace())
-    }
-
     /// The link that reaches a peer, and its address there: where it was last heard if that link is up, else the cheapest,
     /// else (where nobody answered) the next of those that there are.
     fn path(&self, at: PeerIndex) -> Option<(LinkId, LinkAddr)> {
@@ -363,14 +304,6 @@ impl Node {
     /// Returns the next event for an operator.
     pub fn poll_event(&mut self) -> Option<Event> {
         self.events.pop_front()
-    }
-
-    /// Returns when [`Self::handle_timeout`] must be called next, and why.
-    #[must_use]
-    pub fn poll_timeout(&self, now: Instant) -> Option<(Instant, &'static str)> {
-        let peer = self.timers.first().map(|(due, _, why)| (*due, *why));
-        let links = self.links.values().filter_map(|state| state.deadline(now));
-        links.chain(peer).chain(self.ping_deadline()).chain(self.stamps.deadline()).min()
     }
 
     fn transmit(&mut self, link: LinkId, ready: links::Ready, now: Instant) -> Option<Transmit> {

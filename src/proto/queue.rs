@@ -93,6 +93,15 @@ impl FlowId {
     }
 }
 
+/// What a frame was sealed as already, if it is sent once more: its receiver is told, and takes only one of the two.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Original {
+    /// Our index of the session.
+    pub session: u32,
+    /// The counter.
+    pub counter: u64,
+}
+
 /// A frame that waits, with what the queue needs to know of it.
 #[derive(Debug, Clone)]
 pub struct Entry {
@@ -105,6 +114,8 @@ pub struct Entry {
     /// For how long after its turn the link itself brings what is lost of it: a copy from its sender would only be a
     /// second one.
     pub repair: Duration,
+    /// What it is a copy of, if it left before.
+    pub original: Option<Original>,
     flow: Option<FlowId>,
     tcp: Option<Tcp>,
     /// An acknowledgement that a newer one will probably cover: not before this.
@@ -121,7 +132,7 @@ impl Entry {
             flow = Some(FlowId::of(&packet));
             tcp = packet.tcp();
         }
-        Self { frame, class, expires, repair: Duration::ZERO, flow, tcp, held_until: None }
+        Self { frame, class, expires, repair: Duration::ZERO, original: None, flow, tcp, held_until: None }
     }
 
     /// Returns the connection of a TCP segment that takes sequence space, and its first number.

@@ -17,11 +17,11 @@ use crate::terse::reassembly::Missing;
 use crate::wg::message::INIT_NOISE;
 use crate::wg::tunnel::Content;
 
-/// Says what a plaintext is, in either encoding.
+/// Says what a plaintext is to session and paths, in either encoding. A copy is somebody's packet.
 pub(super) fn content_of(plaintext: &[u8]) -> Content {
     match plaintext.first() {
         None => Content::Empty,
-        Some(_) if Control::is_control(plaintext) => Content::Control,
+        Some(_) if Control::is_control(plaintext) && !Control::is_copy(plaintext) => Content::Control,
         Some(_) => Content::Data,
     }
 }
@@ -86,11 +86,12 @@ impl Node {
         }
     }
 
-    /// Takes a control message of a peer's.
+    /// Takes a control message of a peer's: of which session, with which counter.
     pub(super) fn control(
         &mut self,
         at: PeerIndex,
         path: Path,
+        sealed: (u32, u64),
         bytes: &[u8],
         now: Instant,
     ) -> Result<(), DropReason> {
@@ -126,6 +127,9 @@ impl Node {
             Control::Missing { counter_low, bitmap } => {
                 self.repeat_parts(at, path, Missing { counter_low, bitmap }, now);
             }
+            Control::Copy { counter_low, packet } => {
+                return self.take_copy(at, path, sealed, (counter_low, &packet), now);
+            }
         }
         Ok(())
     }
@@ -159,7 +163,7 @@ impl Node {
         now: Instant,
     ) {
         if self.is_free(path.0) {
-            self.send_free(at, path, plaintext, content, now);
+            let _may_be_lost = !self.send_free(at, path, plaintext, content, now);
         } else {
             self.send_metered(at, path, plaintext, content, Class::Control, now);
         }

@@ -133,11 +133,7 @@ impl Node {
     ) -> Result<(), DropReason> {
         let mut packets = Segmenter::new(frame, offload, self.mtu).map_err(|_| DropReason::MalformedFrame)?;
         while packets.remaining() > 0 {
-            let mut single = frame[..ETHERNET_HEADER].to_vec();
-            single.resize(ETHERNET_HEADER + packets.next_len(), 0);
-            if packets.write(&mut single[ETHERNET_HEADER..]).is_none() {
-                return Err(DropReason::MalformedFrame);
-            }
+            let single = next_frame(frame, &mut packets).ok_or(DropReason::MalformedFrame)?;
             self.admit(at, single, None, now);
         }
         Ok(())
@@ -198,6 +194,14 @@ impl Node {
             self.answer_unreachable(&packet, to, now);
         }
     }
+}
+
+/// Returns the next packet that a frame stands for in a frame of its own.
+pub(super) fn next_frame(frame: &[u8], packets: &mut Segmenter<'_>) -> Option<Vec<u8>> {
+    let mut single = frame.get(..ETHERNET_HEADER)?.to_vec();
+    single.resize(ETHERNET_HEADER + packets.next_len(), 0);
+    packets.write(&mut single[ETHERNET_HEADER..])?;
+    Some(single)
 }
 
 /// Whether a prefix is the way for whatever has no other: all addresses, or one half of them, as those write it who want it to

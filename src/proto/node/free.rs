@@ -11,7 +11,7 @@ use crate::event::DropReason;
 use crate::link::{Class, LinkAddr, LinkId};
 use crate::offload::{Offload, Segmenter};
 use crate::path::Sent;
-use crate::queue::PeerIndex;
+use crate::queue::{Original, PeerIndex};
 use crate::wg::message::{
     COOKIE_REPLY_LEN, DATA_HEADER, INIT_NOISE, Init, PADDING, RESPONSE_NOISE, Response,
 };
@@ -41,8 +41,8 @@ impl Node {
         let Some(mut sealing) = wireguard.tunnel.sealing(Content::Data, now) else {
             return account.count_many(at, DropReason::NoSession, count(packets.remaining()));
         };
-        let before = (peer.sent.packets, peer.sent.bytes);
         let (mut datagrams, mut bytes) = (0, 0);
+        let mut original = None;
         while packets.remaining() > 0 {
             // All have the length of the first, but for the last, which may be shorter.
             let segment = DATA_HEADER + padded(packets.next_len(), *mtu) + TAG_LEN;
@@ -53,6 +53,7 @@ impl Node {
                 account.count_many(at, DropReason::QueueOverflow, count(packets.remaining()));
                 break;
             };
+            original.get_or_insert(Original { session: sealing.index, counter: first });
             let start = row.len();
             for counter in (first..).take(many) {
                 let len = packets.next_len();
@@ -68,16 +69,18 @@ impl Node {
         }
         peer.sent.datagrams += datagrams;
         if wireguard.paths.is_silent(now) {
-            let counted = (peer.sent.packets - before.0, peer.sent.bytes - before.1);
-            wireguard.doubtful.keep(frame, offload, counted);
+            // Counters of one frame are in a row: nothing else was sealed in between.
+            if let (Some(first), Ok(packets)) = (original, Segmenter::new(frame, offload, *mtu)) {
+                wireguard.doubtful.keep_row(frame, packets, (first, datagrams), now);
+            }
         } else if !wireguard.doubtful.is_empty() {
-            wireguard.doubtful.take();
+            wireguard.doubtful.take(now);
         }
         wireguard.sessions.sealed = true;
         wireguard.paths.sent(link, to, Sent::Packet, bytes, Duration::ZERO, now);
     }
 
-    /// Seals a plaintext of ours, and puts it on its way.
+    /// Seals a plaintext of ours, and puts it on its way. Returns whether it could.
     pub(super) fn send_free(
         &mut self,
         at: PeerIndex,
@@ -85,22 +88,24 @@ impl Node {
         plaintext: &[u8],
         content: Content,
         now: Instant,
-    ) {
+    ) -> bool {
         let segments = self.segments(link);
         let Self { peers, outbox, aead, mtu, .. } = self;
         let peer = &mut peers[at];
-        let Keying::Wireguard(wireguard) = &mut peer.keying else { return };
-        let Some(mut sealing) = wireguard.tunnel.sealing(content, now) else { return };
+        let Keying::Wireguard(wireguard) = &mut peer.keying else { return false };
+        let Some(mut sealing) = wireguard.tunnel.sealing(content, now) else { return false };
         let body = padded(plaintext.len(), *mtu);
         let row = outbox.row(link, to, DATA_HEADER + body + TAG_LEN, segments, Class::Bulk);
-        let (Some(row), Some(counter)) = (row, sealing.counter()) else { return };
+        let (Some(row), Some(counter)) = (row, sealing.counter()) else { return false };
         let out = begin(row, &sealing, counter, body);
         out[..plaintext.len()].copy_from_slice(plaintext);
         let (body, tag) = out.split_at_mut(body);
         tag.copy_from_slice(&aead.seal(sealing.key, counter, &[], body));
         peer.sent.datagrams += 1;
         let bytes = DATA_HEADER + body.len() + TAG_LEN;
-        wireguard.paths.sent(link, to, Sent::Control, bytes, Duration::ZERO, now);
+        let what = if content == Content::Data { Sent::Packet } else { Sent::Control };
+        wireguard.paths.sent(link, to, what, bytes, Duration::ZERO, now);
+        true
     }
 
     /// Sends an initiation in WireGuard's own framing.

@@ -6,6 +6,7 @@ use super::Node;
 use super::controls::content_of;
 use super::device::{NOWHERE, is_link_chatter};
 use super::stock::Path;
+use crate::control::Control;
 use crate::event::DropReason;
 use crate::frame::{Packet, ether_type, ethernet};
 use crate::offload::Coalescer;
@@ -18,18 +19,19 @@ impl Node {
         self.coalescer = tcp.then(|| Coalescer::new(self.mac, NOWHERE, udp));
     }
 
-    /// Takes what was inside a sealed message in WireGuard's own framing.
+    /// Takes what was inside a sealed message in WireGuard's own framing: of which session, with which counter.
     pub(super) fn opened(
         &mut self,
         at: PeerIndex,
         path: Path,
+        sealed: (u32, u64),
         plaintext: &[u8],
         now: Instant,
     ) -> Result<(), DropReason> {
         match content_of(plaintext) {
             Content::Empty => Ok(()),
-            Content::Control => self.control(at, path, plaintext, now),
-            Content::Data => self.inner(at, plaintext, now),
+            _ if Control::is_control(plaintext) => self.control(at, path, sealed, plaintext, now),
+            Content::Control | Content::Data => self.inner(at, plaintext, now),
         }
     }
 

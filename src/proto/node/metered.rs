@@ -12,11 +12,13 @@ use std::time::Instant;
 
 use super::Node;
 use super::controls::content_of;
+use super::copies::copy_of;
 use super::links::Ready;
 use super::peer::Keying;
 use super::stock::{Path, refused_by_gate};
 use super::wireguard::packet_of;
 use crate::aead::TAG_LEN;
+use crate::control::Control;
 use crate::event::DropReason;
 use crate::link::{Class, LinkAddr, LinkId};
 use crate::path::{Heard, Sent};
@@ -49,6 +51,9 @@ impl Node {
         entry: &Entry,
         now: Instant,
     ) {
+        if entry.original.is_some_and(|original| !self.may_copy(at, original, now)) {
+            return self.account.count(at, DropReason::NoSession);
+        }
         let ping = self.own_ping(at, &entry.frame);
         let packet = packet_of(&entry.frame);
         let Some(state) = self.links.get(&link) else { return };
@@ -65,9 +70,15 @@ impl Node {
         let loss = wireguard.sessions.losses.of((link, to), now);
         let session = wireguard.sessions.get(sealing.index);
         let Some(counter) = sealing.counter() else { return account.count(at, DropReason::NoSession) };
-        let mut sealed = Vec::with_capacity(packet.len() + TAG_LEN + 4);
         let room = mtu.saturating_sub(DATA_HEADER + TAG_LEN);
-        session.flows.compress(packet, &session.context, counter, room, &mut sealed);
+        let mut sealed = match entry.original {
+            Some(original) => copy_of(packet, original, &session.context),
+            None => {
+                let mut out = Vec::with_capacity(packet.len() + TAG_LEN + 4);
+                session.flows.compress(packet, &session.context, counter, room, &mut out);
+                out
+            }
+        };
         let tag = aead.seal(sealing.key, counter, ADDITIONAL_DATA, &mut sealed);
         sealed.extend_from_slice(&tag);
         let name = tag_of(sealing.receiver);
@@ -297,8 +308,10 @@ impl Node {
         self.note_opened(at, path, (index, counter), &plaintext, now)?;
         match content_of(&plaintext) {
             Content::Empty => Ok(()),
-            Content::Control => self.control(at, path, &plaintext, now),
-            Content::Data => self.decompressed(at, path, (index, counter), &plaintext, now),
+            _ if Control::is_control(&plaintext) => self.control(at, path, (index, counter), &plaintext, now),
+            Content::Control | Content::Data => {
+                self.decompressed(at, path, (index, counter), &plaintext, now)
+            }
         }
     }
 
@@ -310,7 +323,6 @@ impl Node {
         bytes: &[u8],
         now: Instant,
     ) -> Result<(), DropReason> {
-        let until = now + self.links.get(&path.0).map(order_time).unwrap_or_default();
         let Keying::Wireguard(wireguard) = &mut self.peers[at].keying else { return Ok(()) };
         let session = wireguard.sessions.get(index);
         let mut packet = Vec::with_capacity(bytes.len() + 64);
@@ -318,6 +330,21 @@ impl Node {
             .flows
             .decompress(bytes, &session.context, counter, &mut packet)
             .map_err(|_| DropReason::MalformedInner)?;
+        self.in_order(at, path, (index, counter), packet, now)
+    }
+
+    /// Hands on a packet, or lets it wait for one that was sealed before.
+    pub(super) fn in_order(
+        &mut self,
+        at: PeerIndex,
+        path: Path,
+        (index, counter): (u32, u64),
+        packet: Vec<u8>,
+        now: Instant,
+    ) -> Result<(), DropReason> {
+        let until = now + self.links.get(&path.0).map(order_time).unwrap_or_default();
+        let Keying::Wireguard(wireguard) = &mut self.peers[at].keying else { return Ok(()) };
+        let session = wireguard.sessions.get(index);
         let awaited = session.awaits_before(counter);
         match session.order.push(packet, counter, awaited, until) {
             Some(packet) => self.inner(at, &packet, now),

@@ -20,7 +20,7 @@ impl Node {
     /// Lets a frame for a peer as far as it gets: into a link's queue, or to wait. `expires` is set when it was let in.
     pub(super) fn admit(&mut self, at: PeerIndex, frame: Vec<u8>, expires: Option<Instant>, now: Instant) {
         if let Keying::Wireguard(_) = self.peers[at].keying {
-            return self.admit_wireguard(at, frame, expires, now);
+            return self.admit_wireguard(at, frame, expires, None, now);
         }
         let Some((link, _)) = self.path(at) else {
             return self.wait_for_link(at, frame, expires, now);
@@ -61,6 +61,9 @@ impl Node {
         // A question or an answer of ours is not worth a wait: it will be asked again.
         if entry.class == Class::Control {
             return self.account.count(at, DropReason::LinkDown);
+        }
+        if entry.original.is_some() {
+            return self.admit_wireguard(at, entry.frame, Some(entry.expires), entry.original, now);
         }
         self.admit(at, entry.frame, Some(entry.expires), now);
     }
@@ -174,6 +177,7 @@ impl Node {
                 Action::Usable { first } => {
                     let peer = self.peers[at].public_key;
                     self.peers[at].up = true;
+                    self.peers[at].prove_by = None;
                     self.peers[at].silence.rekeyed(now);
                     self.push_event(if first { Event::PeerUp { peer } } else { Event::Rekeyed { peer } });
                     self.flush(at, now);
@@ -213,11 +217,16 @@ impl Node {
     }
 
     /// One of us uses a session that it answered for only when something came through it. A frame that is about to leave
-    /// serves; else an empty message does.
-    fn prove(&mut self, at: PeerIndex, now: Instant) {
+    /// serves; else, or if none has left for as long as a handshake takes, an empty message does.
+    pub(super) fn prove(&mut self, at: PeerIndex, now: Instant) {
+        let first_asked = self.peers[at].prove_by.take().is_none();
         let peer = &self.peers[at];
+        if peer.kin() != Some(true) {
+            return;
+        }
         let busy = self.links.values().any(|state| state.queue.has_peer(at));
-        if peer.kin() != Some(true) || peer.waiting_len() > 0 || busy {
+        if first_asked && (peer.waiting_len() > 0 || busy) {
+            self.peers[at].prove_by = Some(now + self.pace(at));
             return;
         }
         let Keying::Pki(pki) = &mut self.peers[at].keying else { return };
@@ -338,6 +347,7 @@ impl Node {
         let Some(datagrams) = fragment::split(counter, &ciphertext, &mut peer.message, mtu) else {
             return self.account.count(at, DropReason::TooBig);
         };
+        peer.prove_by = None;
         if entry.class != Class::Control {
             peer.sent.packets += 1;
             peer.sent.bytes += u64::try_from(entry.frame.len() - 14).unwrap_or(0);

@@ -85,6 +85,8 @@ pub(super) struct Peer {
     pub(super) last_seen: Option<Instant>,
     pub(super) quality: Quality,
     pub(super) up: bool,
+    /// A session of ours is to be proven to it by then, for what should have done that may not have left.
+    pub(super) prove_by: Option<Instant>,
     /// Limits how often a handshake that does not authenticate is reported.
     pub(super) complaints: Bucket,
     probed: bool,
@@ -127,6 +129,7 @@ impl Peer {
             last_seen: None,
             quality: Quality::default(),
             up: false,
+            prove_by: None,
             complaints: Bucket::new(1, Duration::from_secs(3600)),
             probed: false,
         }
@@ -292,6 +295,7 @@ impl Peer {
             Keying::Symmetric(_) => None,
             Keying::Wireguard(wireguard) => wireguard.deadline(),
         };
+        let keying = keying.into_iter().chain(self.prove_by.map(|at| (at, "proof"))).min();
         if self.waiting.is_empty() {
             return keying;
         }

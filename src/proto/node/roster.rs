@@ -216,11 +216,14 @@ impl Node {
             _ => false,
         };
         for state in self.links.values_mut() {
-            let taken = state.queue.take_astray(|at, entry| is_astray(at, &entry.frame));
-            let waiting = taken
-                .into_iter()
-                .map(|(at, entry)| (at, Waiting { frame: entry.frame, expires: entry.expires }));
-            astray.extend(waiting);
+            for (at, entry) in state.queue.take_astray(|at, entry| is_astray(at, &entry.frame)) {
+                // A copy is one to the peer alone that its original went to.
+                if entry.original.is_some() {
+                    self.account.count(at, DropReason::NoRoute);
+                } else {
+                    astray.push((at, Waiting { frame: entry.frame, expires: entry.expires }));
+                }
+            }
         }
         for (at, peer) in self.peers.iter_mut() {
             astray.extend(

@@ -105,7 +105,7 @@ impl Node {
             let plaintext = &message[DATA_HEADER..message.len() - TAG_LEN];
             let handled = outcome
                 .and_then(|()| self.note_authentic(at, (path, inside), (index, counter), plaintext, now))
-                .and_then(|()| self.opened(at, path, plaintext, now));
+                .and_then(|()| self.opened(at, path, (index, counter), plaintext, now));
             if let Err(reason) = handled {
                 self.account.count(at, reason);
             }
@@ -192,9 +192,12 @@ impl Node {
         };
         peer.last_seen = Some(now);
         if !inside {
+            let before = wireguard.paths.current();
             wireguard.paths.heard(path.0, path.1, proof, now);
-            if !wireguard.doubtful.is_empty() && !wireguard.paths.is_silent(now) {
-                wireguard.doubtful.take();
+            // Where it makes us leave the path for another, what was kept goes there.
+            let stays = wireguard.paths.current() == before;
+            if stays && !wireguard.doubtful.is_empty() && !wireguard.paths.is_silent(now) {
+                wireguard.doubtful.take(now);
             }
         }
         Ok(())

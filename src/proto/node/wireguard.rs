@@ -1,16 +1,16 @@
 //! A WIREGUARD peer: one session, whatever path carries it, and what session and paths need of each other.
 //!
 //! The [`Tunnel`] decides when handshakes are due and which session is used, the [`Paths`] by which way things go; the node
-//! carries out what both want (`settle`), and writes what leaves in the encoding of the link: `free` to the byte as
-//! WireGuard where air is free, `metered` tersely where it is not. `stock` and `metered` take what comes in, `inner` and
-//! `controls` what was inside.
+//! carries out what both want (`settle`; `moving` what the paths do), and writes what leaves in the encoding of the link: `free`
+//! to the byte as WireGuard where air is free, `metered` tersely where it is not. `stock` and `metered` take what comes in,
+//! `inner` and `controls` what was inside. `copies` sends again what may have been lost with a path.
 //!
 //! Invariant: session and paths are told of each other's changes before anything else is done for the peer.
 
 use std::time::{Duration, Instant};
 
 use super::Node;
-use super::doubtful::{Doubtful, Kept};
+use super::doubtful::Doubtful;
 use super::metered::{Sessions, repair_time, tempo};
 use super::peer::{Keying, Peer};
 use crate::config::PeerConfig;
@@ -18,8 +18,8 @@ use crate::event::{DropReason, Event};
 use crate::frame::ETHERNET_HEADER;
 use crate::link::{AddrKind, Airtime, LinkAddr, LinkId};
 use crate::offload::Offload;
-use crate::path::{self, Bulk, Paths};
-use crate::queue::{Entry, PeerIndex};
+use crate::path::{Bulk, Paths};
+use crate::queue::{Entry, Original, PeerIndex};
 use crate::terse::header::{Context as Compression, End};
 use crate::wg::mac::Cookies;
 use crate::wg::regime::Regime;
@@ -47,7 +47,7 @@ pub(super) struct Wireguard {
     /// What the state file says of the handshakes.
     pub(super) kept: Stamps,
     /// The path under which the node's table has the peer.
-    way: Option<(LinkId, LinkAddr)>,
+    pub(super) way: Option<(LinkId, LinkAddr)>,
 }
 
 impl Node {
@@ -100,7 +100,7 @@ impl Node {
     }
 
     /// Which constants hold for a session on this link.
-    fn regime(&self, link: LinkId) -> Option<Regime> {
+    pub(super) fn regime(&self, link: LinkId) -> Option<Regime> {
         let state = self.links.get(&link)?;
         Some(match state.caps.as_ref()?.airtime {
             Airtime::Free => Regime::Free,
@@ -127,18 +127,26 @@ impl Node {
         Some(act(&mut wireguard.tunnel, &mut context))
     }
 
-    /// Lets a frame for a WIREGUARD peer as far as it gets: onto a free link, into a metered link's queue, or to wait.
+    /// Lets a frame for a WIREGUARD peer as far as it gets: onto a free link, into a metered link's queue, or to wait for a
+    /// session. A copy does not wait: under another session it would be no copy.
     pub(super) fn admit_wireguard(
         &mut self,
         at: PeerIndex,
         frame: Vec<u8>,
         expires: Option<Instant>,
+        original: Option<Original>,
         now: Instant,
     ) {
-        let Some((link, to)) = self.path(at) else { return self.wait_for_link(at, frame, expires, now) };
+        let Some((link, to)) = self.path(at) else {
+            return match original {
+                Some(_) => self.account.count(at, DropReason::NoPath),
+                None => self.wait_for_link(at, frame, expires, now),
+            };
+        };
         let expires = expires.unwrap_or_else(|| now + self.links[&link].useful_time());
         match self.with_tunnel(at, now, Tunnel::readiness) {
             Some(Readiness::Ready) => {}
+            _ if original.is_some() => return self.account.count(at, DropReason::NoSession),
             Some(Readiness::Away) => return self.drop_frame(at, &frame, DropReason::HandshakeTimeout, now),
             Some(Readiness::Wait) | None => {
                 let dropped = self.peers[at].wait(frame, expires);
@@ -146,13 +154,15 @@ impl Node {
             }
         }
         if self.is_free(link) {
-            self.seal_free(at, (link, to), &frame, Offload::default(), now);
-            if let Some(token) = self.own_ping(at, &frame) {
-                self.ping_left(token, Some(now));
+            let ping = self.own_ping(at, &frame);
+            match original {
+                Some(original) => self.copy_free(at, (link, to), frame, original, now),
+                None => self.seal_free(at, (link, to), &frame, Offload::default(), now),
             }
-            return;
+            return ping.into_iter().for_each(|token| self.ping_left(token, Some(now)));
         }
         let mut entry = Entry::new(frame, expires);
+        entry.original = original;
         let Keying::Wireguard(wireguard) = &self.peers[at].keying else { return };
         if !wireguard.paths.may_carry(entry.class) {
             return self.drop_frame(at, &entry.frame, DropReason::BulkOverRadio, now);
@@ -177,6 +187,7 @@ impl Node {
     ) {
         match self.with_tunnel(at, now, Tunnel::readiness) {
             Some(Readiness::Ready) => self.seal_terse(link, at, to, &entry, now),
+            _ if entry.original.is_some() => self.account.count(at, DropReason::NoSession),
             Some(Readiness::Away) => self.drop_frame(at, &entry.frame, DropReason::HandshakeTimeout, now),
             Some(Readiness::Wait) | None => {
                 let dropped = self.peers[at].wait(entry.frame, entry.expires);
@@ -216,19 +227,6 @@ impl Node {
         self.arm(at, now);
     }
 
-    /// Brings the table of current paths in line with a peer's.
-    fn note_way(&mut self, at: PeerIndex) {
-        let Self { peers, ways, .. } = self;
-        let Keying::Wireguard(wireguard) = &mut peers[at].keying else { return };
-        let current = wireguard.paths.current();
-        if wireguard.way == current {
-            return;
-        }
-        let before = std::mem::replace(&mut wireguard.way, current);
-        before.map(|(link, to)| ways.remove(&(link, to, at)));
-        ways.extend(current.map(|(link, to)| (link, to, at)));
-    }
-
     fn tunnel_action(&mut self, at: PeerIndex, action: &Action, now: Instant) {
         match *action {
             Action::SendInit { sender, ref noise, far } => {
@@ -242,15 +240,12 @@ impl Node {
                     self.follow_path(at, now);
                 }
             }
-            Action::Confirm if self.is_proven(at) => {}
-            Action::Keepalive | Action::Confirm => {
-                if let Some(path) = self.path(at) {
-                    self.send_inside(at, path, &[], Content::Empty, now);
-                }
-            }
+            Action::Confirm => self.confirm(at, now),
+            Action::Keepalive => self.send_nothing(at, now),
             Action::Usable { first } => {
                 let peer = self.peers[at].public_key;
                 let was_up = std::mem::replace(&mut self.peers[at].up, true);
+                self.peers[at].prove_by = None;
                 if let Keying::Wireguard(wireguard) = &mut self.peers[at].keying {
                     wireguard.sessions.sealed = false;
                 }
@@ -276,11 +271,26 @@ impl Node {
         }
     }
 
-    /// Whether something goes to a peer anyway that proves the session to it.
-    fn is_proven(&self, at: PeerIndex) -> bool {
+    /// Proves a session to a peer, unless something was sealed that does. What waits in a queue may, too; but it may be dropped
+    /// there, or wait for air, and then an empty message has to.
+    pub(super) fn confirm(&mut self, at: PeerIndex, now: Instant) {
+        let first_asked = self.peers[at].prove_by.take().is_none();
         let sealed =
             matches!(&self.peers[at].keying, Keying::Wireguard(wireguard) if wireguard.sessions.sealed);
-        sealed || self.links.values().any(|state| state.queue.has_peer(at))
+        if sealed {
+            return;
+        }
+        if first_asked && self.links.values().any(|state| state.queue.has_peer(at)) {
+            self.peers[at].prove_by = Some(now + self.pace(at));
+        } else {
+            self.send_nothing(at, now);
+        }
+    }
+
+    fn send_nothing(&mut self, at: PeerIndex, now: Instant) {
+        if let Some(path) = self.path(at) {
+            self.send_inside(at, path, &[], Content::Empty, now);
+        }
     }
 
     fn wireguard_failed(&mut self, at: PeerIndex, tries: u32, lost: bool, now: Instant) {
@@ -302,78 +312,16 @@ impl Node {
         }
     }
 
-    /// Carries out what a peer's paths want done, before anything else of it is.
-    fn follow_path(&mut self, at: PeerIndex, now: Instant) {
-        while let Keying::Wireguard(wireguard) = &mut self.peers[at].keying
-            && let Some(action) = wireguard.paths.poll_action(&mut self.rng, now)
-        {
-            self.path_action(at, action, now);
-        }
-    }
-
-    fn path_action(&mut self, at: PeerIndex, action: path::Action, now: Instant) {
-        match action {
-            path::Action::Probe { link, to, token } => self.send_probe(at, (link, to), token, now),
-            path::Action::Announce => self.announce(at, now),
-            path::Action::Changed { from, to, why } => {
-                let peer = self.peers[at].public_key;
-                self.push_event(Event::PathChanged { peer, from, to, why: Some(why) });
-                self.moved(at, from, now);
-            }
-        }
-    }
-
-    /// What is sent to a peer takes another path: the session's constants are those of its link, and what waits for the old
-    /// one takes the new one.
-    fn moved(&mut self, at: PeerIndex, from: Option<(LinkId, LinkAddr)>, now: Instant) {
-        self.tell_regime(at, now);
-        if let Keying::Wireguard(wireguard) = &mut self.peers[at].keying {
-            // An initiation that went by the old path is not waited for.
-            wireguard.tunnel.hurry_if_stale(now);
-        }
-        let queued = from.and_then(|(link, _)| self.links.get_mut(&link));
-        let queued = queued.map(|state| state.queue.take_astray(|peer, _| peer == at)).unwrap_or_default();
-        for (at, entry) in queued {
-            self.readmit(at, entry, now);
-        }
-        let Keying::Wireguard(wireguard) = &mut self.peers[at].keying else { return };
-        for Kept { frame, offload, counted } in wireguard.doubtful.take() {
-            // What is sent again is counted once.
-            let sent = &mut self.peers[at].sent;
-            sent.packets = sent.packets.saturating_sub(counted.0);
-            sent.bytes = sent.bytes.saturating_sub(counted.1);
-            if let Err(reason) = self.admit_each(at, &frame, offload, now) {
-                self.account.count_many(at, reason, counted.0);
-            }
-        }
-        self.flush(at, now);
-    }
-
-    /// Tells a peer's tunnel which link carries it.
-    pub(super) fn tell_regime(&mut self, at: PeerIndex, now: Instant) {
-        let regime = self.path(at).and_then(|(link, _)| self.regime(link));
-        if let Keying::Wireguard(wireguard) = &mut self.peers[at].keying {
-            wireguard.tunnel.set_regime(regime, now);
-        }
-    }
-
-    /// Lets every WIREGUARD peer's paths know of something that happened to links.
-    pub(super) fn tell_paths(&mut self, now: Instant, mut tell: impl FnMut(&mut Paths)) {
-        for at in self.peers.numbers() {
-            if let Keying::Wireguard(wireguard) = &mut self.peers[at].keying {
-                tell(&mut wireguard.paths);
-                self.tell_regime(at, now);
-                self.settle_wireguard(at, now);
-            }
-        }
-    }
-
     /// Does what is due for a WIREGUARD peer.
     pub(super) fn wireguard_timeout(&mut self, at: PeerIndex, now: Instant) {
         self.with_tunnel(at, now, Tunnel::handle_timeout);
         if let Keying::Wireguard(wireguard) = &mut self.peers[at].keying {
             wireguard.paths.handle_timeout(now);
             wireguard.sessions.handle_timeout(now);
+            wireguard.doubtful.expire(now);
+        }
+        if self.peers[at].prove_by.is_some_and(|by| by <= now) {
+            self.confirm(at, now);
         }
         self.flush(at, now);
         self.settle(at, now);

@@ -17,7 +17,9 @@ pub(super) fn merge(
     dropped: &mut impl FnMut(DropReason),
 ) -> Option<Entry> {
     let Some(tcp) = entry.tcp.filter(|tcp| tcp.length > 0) else { return Some(entry) };
-    let is_said = |other: &Entry| other.tcp.is_some_and(|other| covers(&tcp, &other));
+    // What left once is older than what its sender sent since.
+    let is_older = |other: &Entry| entry.original.is_some() && other.original.is_none();
+    let is_said = |other: &Entry| !is_older(other) && other.tcp.is_some_and(|other| covers(&tcp, &other));
     if let Some(first) = waiting.iter().position(is_said) {
         // The newer copy bears the newer acknowledgement and timestamp, and its sender still wants it sent.
         let (before, mut at) = (waiting.len(), 0);
@@ -34,7 +36,7 @@ pub(super) fn merge(
     let plain = |tcp: &Tcp| tcp.flags & (tcp_flag::SYN | tcp_flag::FIN | tcp_flag::RST) == 0;
     let together = || are_covered(span(&tcp), || others().filter(plain).map(|other| span(&other)));
     // An acknowledgement that nothing else brings is worth a copy.
-    let is_news = others().all(|other| tcp.acknowledges_more_than(&other));
+    let is_news = entry.original.is_none() && others().all(|other| tcp.acknowledges_more_than(&other));
     if is_news || !(alone || plain(&tcp) && together()) {
         return Some(entry);
     }

@@ -21,7 +21,7 @@ mod packet;
 mod reader;
 mod tcp;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use context::{Context, End};
 pub use flow::Flows;

@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 
 use super::noise::Secrets;
 use super::regime::{HARD_LIMIT, REJECT_AFTER_MESSAGES, Regime};
-use super::window::Window;
+use super::window::{WINDOW, Window};
 
 /// A session.
 pub(super) struct Keypair {
@@ -103,6 +103,12 @@ impl Keypair {
 
     pub(super) fn sealing(&mut self) -> Sealing<'_> {
         Sealing { key: &self.send, next: &mut self.next, receiver: self.remote, index: self.local }
+    }
+
+    /// Whether the next packet may be a copy of one that was sealed with this counter: it is not so old that the peer's window
+    /// would have passed it by.
+    pub(super) const fn may_copy(&self, counter: u64) -> bool {
+        counter < self.next && self.next - counter < WINDOW
     }
 
     pub(super) fn opening(&self) -> Opening<'_> {

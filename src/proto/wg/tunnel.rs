@@ -12,6 +12,8 @@
 //! - Before a packet is queued: [`Tunnel::readiness`]. When it leaves: [`Tunnel::sealing`], then seal with any cipher.
 //! - What comes in: find the keys by [`Tunnel::opening`] or [`Tunnel::openings`], open, then call [`Tunnel::opened`], whose
 //!   error is the replay window's. What nothing opened: [`Tunnel::unopened`].
+//! - A packet that may be lost is sent again as a copy, if [`Tunnel::may_copy`] says that it can be told from its original;
+//!   who takes one asks [`Tunnel::copied`] whether it came already.
 //! - Handshakes: [`identify`](super::noise::identify) says whose tunnel is to [`accept`](Tunnel::accept); a response goes to
 //!   [`Tunnel::handle_response`].
 //! - After each of these: drain [`Tunnel::poll_action`], then arm a timer by [`Tunnel::deadline`] for
@@ -26,6 +28,7 @@ mod attempts;
 mod doubt;
 mod handshake;
 mod keyring;
+mod opened;
 mod terms;
 #[cfg(test)]
 mod tests;
@@ -45,7 +48,7 @@ pub use self::terms::{
 };
 use super::noise::Identity;
 use super::regime::Regime;
-use super::session::{Opening, Sealing};
+use super::session::Sealing;
 use crate::event::SessionState;
 use crate::key::{PresharedKey, PublicKey};
 use crate::limit::Bucket;
@@ -283,77 +286,13 @@ impl Tunnel {
         Some(current.sealing())
     }
 
-    /// Returns what is needed to open a packet that names this session.
+    /// Whether what was sealed with this counter in the session with this index of ours can be sent once more, as a copy: the
+    /// session still seals, and the peer can still tell whether the counter has come.
     #[must_use]
-    pub fn opening(&self, index: u32, now: Instant) -> Option<Opening<'_>> {
-        self.openings(now).find(|opening| opening.index == index)
-    }
-
-    /// Returns what is needed to open a packet of any session, the likeliest first: three at most.
-    pub fn openings(&self, now: Instant) -> impl Iterator<Item = Opening<'_>> {
-        let (regime, metered_too) = (self.regime, self.metered_too);
-        self.keys
-            .all()
-            .filter(move |keypair| keypair.opens(regime, metered_too, now))
-            .map(|keypair| keypair.opening())
-    }
-
-    /// A packet authenticated under the session with this index. Marks its counter, and proves the session if that is new.
-    ///
-    /// # Errors
-    /// If it is not to be accepted all the same; then nothing has changed.
-    pub fn opened(
-        &mut self,
-        index: u32,
-        counter: u64,
-        content: Content,
-        now: Instant,
-    ) -> Result<Opened, NotOpened> {
-        let (regime, metered_too) = (self.regime, self.metered_too);
-        let keypair =
-            self.keys.all_mut().find(|keypair| keypair.local == index).ok_or(NotOpened::NoSession)?;
-        if !keypair.opens(regime, metered_too, now) {
-            return Err(NotOpened::NoSession);
-        }
-        let is_newest = keypair.greatest() < Some(counter);
-        if !keypair.mark(counter) {
-            return Err(NotOpened::Replayed);
-        }
-        if keypair.is_late(regime, now) {
-            keypair.renewed_late = true;
-            self.wanted.get_or_insert(now);
-        }
-        let confirmed = self.keys.next.as_ref().is_some_and(|next| next.local == index);
-        if confirmed {
-            self.confirm(now);
-        }
-        if self.is_free() {
-            self.alive.received(content, now);
-        }
-        self.heard(now);
-        let is_current = self.keys.current.as_ref().is_some_and(|current| current.local == index);
-        Ok(Opened { newest: is_newest && is_current, confirmed })
-    }
-
-    /// A datagram of this peer's, as it seems, was opened by nothing: the peer may have other keys than we. For peers that do
-    /// the same; WireGuard itself has nothing like it.
-    pub fn unopened(&mut self, context: &mut Context<'_>) {
-        let has_keys = self.keys.all().next().is_some();
-        if !self.parked && self.doubt.unopened(has_keys, self.handshake.is_some(), context.now) {
-            self.start(context);
-        }
-    }
-
-    /// The peer lives, and its keys are ours.
-    fn heard(&mut self, now: Instant) {
-        self.last_heard = Some(now);
-        self.doubt.heard();
-        self.failures = 0;
-        self.cooldown = None;
-        if std::mem::take(&mut self.away) && self.is_usable(now) {
-            self.handshake = None;
-            self.actions.push_back(Action::Usable { first: true });
-        }
+    pub fn may_copy(&self, index: u32, counter: u64, now: Instant) -> bool {
+        self.keys.current.as_ref().is_some_and(|current| {
+            current.local == index && current.seals(self.regime, now) && current.may_copy(counter)
+        })
     }
 
     /// Does what is due.

@@ -105,6 +105,7 @@ fn wireguard(corpus: &mut Corpus) {
         Control::ProbeAnswer { token: 7 },
         Control::Addresses(Addresses::new([SocketAddr::from(([192, 0, 2, 7], 7))])),
         Control::Missing { counter_low: 7, bitmap: 5 },
+        Control::Copy { counter_low: 7, packet: packets[0].clone() },
     ];
     let controls: Vec<_> = controls.iter().map(Control::emit).collect();
     for free in [0, 1] {

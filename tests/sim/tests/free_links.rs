@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use meshnet_proto::config::PeerMode;
+use meshnet_proto::event::DropReason;
 use meshnet_proto::link::LinkAddr;
 use meshnet_proto::path::Tier;
 use meshnet_sim::internet::{Weather, inner};
@@ -173,6 +174,40 @@ fn a_free_link_that_flaps() {
     assert_eq!(handshakes(&world), handshake, "one session from beginning to end");
     let [stock, terse] = world.watch.seals.sealed();
     assert!(stock > 20 && terse > 20, "both encodings carried it: {stock}, {terse}");
+    world.audit();
+}
+
+/// How many datagrams all nodes dropped for this reason.
+fn drops(world: &World, reason: DropReason) -> u64 {
+    let nodes = world.stations.iter().filter_map(|station| station.node());
+    nodes.filter_map(|node| node.snapshot(world.now).drops.get(&reason).copied()).sum()
+}
+
+#[test]
+fn what_a_slow_path_brings_late_arrives_once() {
+    let mut world = world(2, Ways::Both, false);
+    talk(&mut world, SECOND * 5, SECOND * 60);
+    let handshake = handshakes(&world);
+    // The path is given up each time, wrongly: nothing is lost on it. The watch sees to it that nothing arrives twice.
+    for delay in [2, 4, 9].map(|seconds| SECOND * seconds).repeat(4) {
+        world.net.weather = Weather { delay, jitter: SECOND / 2, ..Weather::default() };
+        for _ in 0..15 {
+            world.send(0, 1, Kind::Udp { port: 7 }, 30);
+            world.send(1, 0, Kind::Udp { port: 7 }, 30);
+            world.run(SECOND / 10);
+        }
+        world.run(SECOND * 15);
+        world.net.weather = Weather::default();
+        let clear = world.now;
+        while (tier(&world, 0, 1), tier(&world, 1, 0)) != (Tier::Direct, Tier::Direct) {
+            talk(&mut world, SECOND, SECOND * 20);
+            assert!(world.now - clear < SECOND * 40, "{}", world.watch.flow());
+        }
+    }
+    let [copies, originals] =
+        [DropReason::Duplicate, DropReason::Replayed].map(|reason| drops(&world, reason));
+    assert!(copies > 10 && originals > 10, "{copies} copies came second, and {originals} originals");
+    assert_eq!(handshakes(&world), handshake, "one session from beginning to end");
     world.audit();
 }
 

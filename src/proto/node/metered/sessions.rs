@@ -30,11 +30,11 @@ pub(in crate::node) struct Sessions {
     pub(in crate::node) sealed: bool,
 }
 
-pub(super) struct Session {
+pub(in crate::node) struct Session {
     /// Our index of it.
     index: u32,
     /// What both ends knew of each other's addresses when they shook hands; nothing if they did not agree.
-    pub(super) context: Context,
+    pub(in crate::node) context: Context,
     pub(super) flows: Flows,
     pub(super) keeper: Option<Keeper>,
     pub(super) reassembler: Option<Reassembler>,
@@ -85,7 +85,7 @@ impl Session {
 }
 
 impl Sessions {
-    pub(super) fn get(&mut self, index: u32) -> &mut Session {
+    pub(in crate::node) fn get(&mut self, index: u32) -> &mut Session {
         let at = self.list.iter().position(|session| session.index == index).unwrap_or_else(|| {
             self.list.push(Session {
                 index,

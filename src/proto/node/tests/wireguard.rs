@@ -1,6 +1,7 @@
 //! One WireGuard session on a radio and on a free link, and between the two.
 
 mod bulk;
+mod copies;
 mod parts;
 mod rows;
 mod stamps;
@@ -53,6 +54,10 @@ struct Duo {
     delivered: Vec<Vec<Vec<u8>>>,
     events: Vec<Vec<Event>>,
     lose: Lose,
+    /// How long a datagram takes where air is free.
+    delay: Duration,
+    /// Whom nothing reaches there.
+    deaf: Option<usize>,
     sequence: u64,
     air_free_at: Instant,
     radio_caps: LinkCaps,
@@ -104,6 +109,8 @@ impl Duo {
             delivered: vec![Vec::new(), Vec::new()],
             events: vec![Vec::new(), Vec::new()],
             lose: Box::new(|_, _| false),
+            delay: CABLE,
+            deaf: None,
             sequence: 0,
             air_free_at: now,
             radio_caps: caps(),
@@ -187,9 +194,10 @@ impl Duo {
             self.air_free_at = self.air_free_at.max(self.now) + metered.airtime(payload.len());
             self.air_free_at
         } else {
-            self.now + CABLE
+            self.now + self.delay
         };
-        if !(self.lose)(link, &payload) {
+        let unheard = link != RADIO && self.deaf == Some(1 - from);
+        if !(self.lose)(link, &payload) && !unheard {
             self.sequence += 1;
             self.flights.insert((arrives, self.sequence), Flight { to: 1 - from, link, payload });
         }
@@ -303,6 +311,30 @@ fn a_packet_over_a_radio_costs_a_terse_handshake_and_no_more_than_its_headers_ho
     duo.send(1, 2);
     duo.seconds(20);
     assert_eq!(duo.numbers(0), [2]);
+}
+
+#[test]
+fn a_session_is_proven_though_what_was_to_prove_it_never_left() {
+    for leaves in [true, false] {
+        let mut duo = Duo::new(Links::Radio);
+        duo.send(0, 1);
+        duo.seconds(20);
+        duo.lengths(RADIO);
+        let at = duo.nodes[0].peers.numbers()[0];
+        let Keying::Wireguard(wireguard) = &mut duo.nodes[0].peers[at].keying else { panic!("it is one") };
+        wireguard.sessions.sealed = false;
+        duo.nodes[0].handle_device(&packet(0, 2, 20), duo.now);
+        duo.nodes[0].confirm(at, duo.now);
+        assert!(duo.nodes[0].peers[at].prove_by.is_some(), "a packet waits that would do");
+        duo.nodes[0].settle(at, duo.now);
+        if !leaves {
+            assert_eq!(duo.nodes[0].links.get_mut(&RADIO).unwrap().queue.take_all().len(), 1);
+        }
+        duo.drain();
+        duo.seconds(20);
+        let lengths = duo.lengths(RADIO);
+        assert_eq!((lengths.len(), lengths[0] == 3 + 16), (1, !leaves), "{lengths:?}");
+    }
 }
 
 #[test]

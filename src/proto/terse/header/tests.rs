@@ -68,6 +68,25 @@ fn echo(ip: Ip, kind: u8) -> Vec<u8> {
     whole(ip, Transport::Icmp { kind, code: 0 }, &body)
 }
 
+/// What hosts send for the most part, in either family.
+pub(crate) fn ordinary_packets() -> Vec<Vec<u8>> {
+    let of = |ip: fn(u8) -> Ip| {
+        [
+            segment(ip(6), ACK, &STAMPS, &[]),
+            segment(ip(6), PSH_ACK, &STAMPS, &[7; 1300]),
+            segment(ip(6), SYN, &SYN_OPTIONS, &[]),
+            segment(ip(6), ACK, &[], &[7; 9]),
+            whole(ip(17), Transport::Udp { ports: [40_000, 53], checked: true }, &[7; 30]),
+        ]
+    };
+    let pings = [echo(v4(0x4711, 1), 8), echo(v6(0, 58), 128)];
+    of(|protocol| v4(0x4711, protocol))
+        .into_iter()
+        .chain(of(|protocol| v6(0x1_2345, protocol)))
+        .chain(pings)
+        .collect()
+}
+
 /// Compresses, checks the inverse, returns the length.
 #[track_caller]
 fn size(packet: &[u8]) -> usize {

@@ -5,6 +5,7 @@ mod world;
 
 use self::world::{LATENCY, Wire, World};
 use super::*;
+use crate::wg::window::WINDOW;
 
 const METERED: Regime = Regime::Metered { pace: Duration::from_secs(2) };
 
@@ -175,4 +176,38 @@ fn debug_shows_no_secret() {
         shown.starts_with("Tunnel { peer: PublicKey(") && shown.ends_with("regime: Free, .. }"),
         "{shown}"
     );
+}
+
+#[test]
+fn a_copy_is_of_the_session_of_its_original_and_of_a_counter_that_the_peer_still_tells_apart() {
+    let mut world = World::new(Regime::Free);
+    for number in 0..3 {
+        world.send(0, number);
+    }
+    world.seconds(1);
+    let now = world.now;
+    let mut sealing = world.sides[0].tunnel.sealing(Content::Empty, now).unwrap();
+    let (index, receiver) = (sealing.index, sealing.receiver);
+    let next = sealing.counters(WINDOW).unwrap() + WINDOW;
+    let tunnel = &world.sides[0].tunnel;
+    assert!(tunnel.may_copy(index, next - 1, now) && tunnel.may_copy(index, next - WINDOW + 1, now));
+    assert!(!tunnel.may_copy(index, next - WINDOW, now), "its window has passed that by");
+    assert!(!tunnel.may_copy(index, next, now), "nothing was sealed with it yet");
+    assert!(!tunnel.may_copy(receiver, next - 1, now));
+    world.sides[0].tunnel.renew(now);
+    world.seconds(10);
+    assert!(!world.sides[0].tunnel.may_copy(index, next - 1, world.now), "another session is in use");
+    // The one before still takes copies that are under way.
+    let tunnel = &mut world.sides[1].tunnel;
+    assert_eq!(tunnel.copied(receiver, 1, 1), Err(NotOpened::Replayed));
+    assert_eq!(tunnel.copied(receiver, 3, 2), Err(NotOpened::Replayed), "it came");
+    assert_eq!(tunnel.copied(index, 3, 2), Err(NotOpened::NoSession));
+    assert_eq!(
+        tunnel.opened(receiver, 20, Content::Data, world.now).map(|opened| opened.confirmed),
+        Ok(false)
+    );
+    assert_eq!(tunnel.copied(receiver, 20, 19), Ok(()));
+    assert_eq!(tunnel.copied(receiver, 20, 19), Err(NotOpened::Replayed), "once");
+    let late = tunnel.opened(receiver, 19, Content::Data, world.now);
+    assert_eq!(late, Err(NotOpened::Replayed), "and its original no more");
 }
