@@ -7,9 +7,9 @@
 //! silent starts at the tag being served, so a sparse flow goes before every busy one and nobody saves up. A packet that
 //! somebody waits for ([`Class::Interactive`]) is charged a quarter.
 //!
-//! **Needless packets.** A TCP segment that still waits when it comes again takes the old one's place; one that has left
-//! so recently that no answer can be back yet, or whose lost parts the link still brings by itself, is dropped; an
-//! acknowledgement that a later one covers is dropped, but for the one that completes a connection: a segment in parts would
+//! **Needless packets.** A TCP segment that comes again while it waits takes the old one's place, in whatever lengths its
+//! sender cuts it (`segment`); one that has left so recently that no answer can be back yet, or whose lost parts the link still
+//! brings by itself, is dropped; an acknowledgement that a later one covers is dropped, but for the one that completes a connection: a segment in parts would
 //! bring it so late that the other end asks for it again. Of a stream of acknowledgements every second one is enough (RFC
 //! 9293 section 3.8.6.3), though its receiver's kernel, which sees the segments arrive slowly, sends them all: each other one
 //! is held for as long as its successor takes, if the next segment is as long as what this one acknowledges. None of this
@@ -20,6 +20,7 @@
 //! time.
 
 mod removal;
+mod segment;
 mod turns;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -150,10 +151,21 @@ impl Entry {
     }
 }
 
-/// Small packets and those marked for low delay (EF, CS4 and above; RFC 4594) are interactive.
+/// Small packets and those that their sender marks as what somebody waits for are interactive.
 fn classify(packet: &Packet<'_>) -> Class {
+    let waited_for = packet.bytes.len() <= SMALL || is_marked(packet.dscp);
+    if waited_for { Class::Interactive } else { Class::Bulk }
+}
+
+/// Whether a mark says that somebody waits: RFC 4594's CS2 (operation), AF21 to AF23 (low-latency data), CS4 and above (what
+/// is spoken, played or steered), and "minimize delay" (RFC 1349). A terminal of OpenSSH is marked AF21, EF as of 10.1, and
+/// "minimize delay" by Debian; what it copies is marked CS1, "maximize throughput", or not at all.
+const fn is_marked(dscp: u8) -> bool {
+    const MINIMIZE_DELAY: u8 = 0x10 >> 2;
+    const CS2: u8 = 16;
+    const AF23: u8 = 22;
     const CS4: u8 = 32;
-    if packet.dscp >= CS4 || packet.bytes.len() <= SMALL { Class::Interactive } else { Class::Bulk }
+    dscp == MINIMIZE_DELAY || (dscp >= CS2 && dscp <= AF23) || dscp >= CS4
 }
 
 #[derive(Debug, Default)]
@@ -344,17 +356,8 @@ impl Queue {
 impl Flow {
     fn push(&mut self, mut entry: Entry, tempo: Tempo, dropped: &mut impl FnMut(DropReason), now: Instant) {
         if let Some(tcp) = entry.tcp {
-            if let Some(waiting) = self.waiting_copy(&tcp) {
-                // The newer copy bears the newer acknowledgement and timestamp, and its sender still wants it sent. What left
-                // once is older than what its sender sent since.
-                if entry.original.is_none() || waiting.original.is_some() {
-                    waiting.frame = entry.frame;
-                    waiting.expires = entry.expires;
-                    waiting.original = entry.original;
-                    waiting.tcp = entry.tcp;
-                }
-                return dropped(DropReason::TcpDuplicate);
-            }
+            let Some(said) = segment::merge(&mut self.entries, entry, dropped) else { return };
+            entry = said;
             if self.cannot_be_answered_yet(&tcp, tempo.answer, now) {
                 return dropped(DropReason::TcpDuplicate);
             }
@@ -370,17 +373,12 @@ impl Flow {
         }
     }
 
-    fn waiting_copy(&mut self, tcp: &Tcp) -> Option<&mut Entry> {
-        self.entries.iter_mut().find(|entry| entry.tcp.is_some_and(|waiting| is_same_segment(&waiting, tcp)))
-    }
-
     fn cannot_be_answered_yet(&self, tcp: &Tcp, answer_time: Duration, now: Instant) -> bool {
+        let recent = |at: Instant| now.saturating_duration_since(at) < answer_time;
+        let sent = || self.sent.iter().filter(|sent| recent(sent.2)).map(|sent| (sent.0, sent.1));
         tcp.length > 0
             && tcp.flags & tcp_flag::RST == 0
-            && self.sent.iter().any(|&(sequence, length, at)| {
-                (sequence, length) == (tcp.sequence, tcp.length)
-                    && now.saturating_duration_since(at) < answer_time
-            })
+            && segment::are_covered((tcp.sequence, tcp.length), sent)
     }
 
     /// Until when an acknowledgement is held: of a stream of them, and not of a segment that was lost, each other one.
@@ -436,12 +434,6 @@ impl Share {
             self.flows.remove(&id);
         }
     }
-}
-
-fn is_same_segment(a: &Tcp, b: &Tcp) -> bool {
-    const IDENTITY: u8 = tcp_flag::SYN | tcp_flag::FIN | tcp_flag::RST;
-    let same = (a.sequence, a.length, a.flags & IDENTITY) == (b.sequence, b.length, b.flags & IDENTITY);
-    same && b.length > 0
 }
 
 fn charge(class: Class, price: Duration) -> Duration {

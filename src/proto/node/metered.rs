@@ -1,9 +1,10 @@
 //! Onto and from links where air is metered: the same session, written tersely (`docs/terse.md`).
 //!
 //! Here datagrams are made and taken; `sessions` has what a session keeps for that, `parts` what is done about packets that go
-//! in parts, `length` how long a packet may be.
+//! in parts, `loss` how many of these are lost, `length` how long a packet may be.
 
 mod length;
+mod loss;
 mod parts;
 mod sessions;
 
@@ -33,7 +34,7 @@ use crate::wg::message::{INIT_NOISE, RESPONSE_NOISE};
 use crate::wg::noise::identify;
 use crate::wg::tunnel::{Content, Framing, Tunnel};
 
-use parts::{order_time, patience};
+use parts::{askable, order_time, patience};
 pub(super) use parts::{repair_time, tempo};
 pub(super) use sessions::Sessions;
 
@@ -57,7 +58,6 @@ impl Node {
         let packet = packet_of(&entry.frame);
         let Some(state) = self.links.get(&link) else { return };
         let (mtu, lifetime) = (state.mtu(), patience(state).lifetime);
-        let loss = self.peers[at].quality.loss().unwrap_or(0.0);
         let prices = Prices {
             part: state.datagram_price(mtu) + state.access(),
             ask: state.datagram_price(QUESTION_LEN) + state.access(),
@@ -67,6 +67,7 @@ impl Node {
         let Some(mut sealing) = wireguard.tunnel.sealing(Content::Data, now) else {
             return account.count(at, DropReason::NoSession);
         };
+        let loss = wireguard.sessions.losses.of((link, to), now);
         let session = wireguard.sessions.get(sealing.index);
         let Some(counter) = sealing.counter() else { return account.count(at, DropReason::NoSession) };
         let room = mtu.saturating_sub(DATA_HEADER + TAG_LEN);
@@ -82,7 +83,7 @@ impl Node {
         sealed.extend_from_slice(&tag);
         let name = tag_of(sealing.receiver);
         let cut = Cut::of(sealed.len(), mtu);
-        let parity = cut.is_some_and(|cut| pays(cut.count(), loss.into(), &prices));
+        let parity = cut.is_some_and(|cut| pays(cut.count(), loss, &prices));
         let Some(datagrams) = split(name, counter, &sealed, mtu, parity) else {
             return account.count(at, DropReason::TooBig);
         };
@@ -162,11 +163,20 @@ impl Node {
 
     /// A datagram for a WIREGUARD peer was handed to a metered link, or (`None`) given back by it.
     pub(super) fn note_terse_left(&mut self, link: LinkId, ready: &Ready, left: Option<Instant>) {
-        let airtime = self.links.get(&link).map(|state| state.datagram_price(ready.payload.len()));
+        let Some(state) = self.links.get(&link) else { return };
+        let (airtime, until) =
+            (state.datagram_price(ready.payload.len()), left.map(|at| at + askable(state)));
         let Keying::Wireguard(wireguard) = &mut self.peers[ready.peer].keying else { return };
         let is_init = ready.class == Class::Handshake && ready.payload.len() == INIT_LEN;
         if let Some(sender) = wireguard.init.filter(|_| is_init) {
             wireguard.tunnel.note_left(sender, left);
+        }
+        if let Ok(Datagram::Part(part)) = Datagram::parse(&ready.payload) {
+            let (losses, path) = (&mut wireguard.sessions.losses, (link, ready.to));
+            match left.zip(until) {
+                Some((left, until)) => losses.left(path, &part, until, left),
+                None => losses.given_back(path, &part),
+            }
         }
         if let Some(left) = left {
             let what = match ready.class {
@@ -175,7 +185,7 @@ impl Node {
                 Class::Interactive | Class::Bulk => Sent::Packet,
             };
             let bytes = ready.payload.len();
-            wireguard.paths.sent(link, ready.to, what, bytes, airtime.unwrap_or_default(), left);
+            wireguard.paths.sent(link, ready.to, what, bytes, airtime, left);
         }
     }
 

@@ -1,5 +1,7 @@
 //! Fairness, needless packets, bounds.
 
+mod segment;
+
 use super::*;
 use crate::frame::{ether_type, ethernet, protocol};
 
@@ -80,6 +82,24 @@ fn a_keystroke_goes_before_a_backlog_of_bulk() {
     bench.pop();
     bench.push(0, udp(22, 10));
     assert_eq!(bench.pop().unwrap().1, udp(22, 10));
+}
+
+#[test]
+fn what_is_long_is_interactive_if_it_is_marked_as_what_somebody_waits_for() {
+    let class = |service: u8, data| {
+        let mut frame = udp(1, data);
+        frame[15] = service;
+        Entry::new(frame, crate::testing::start()).class
+    };
+    // CS2, AF21, AF22, AF23, CS4, AF41, EF, CS6, minimize delay; with a bit of congestion notification.
+    for service in [0x40, 0x48, 0x50, 0x58, 0x80, 0x88, 0xb8, 0xc0, 0x10, 0x49] {
+        assert_eq!(class(service, 1000), Class::Interactive, "{service:x}");
+    }
+    // Nothing, CS1, AF11, AF12, CS3, AF31, maximize throughput.
+    for service in [0, 0x20, 0x28, 0x30, 0x60, 0x68, 0x08, 0x01] {
+        assert_eq!(class(service, 1000), Class::Bulk, "{service:x}");
+        assert_eq!(class(service, 100), Class::Interactive, "{service:x}");
+    }
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! The whole way of a packet: compressed, sealed, cut, put together, opened, restored.
 
+mod vectors;
+
 use std::time::Duration;
 
 use rand_chacha::ChaCha8Rng;

@@ -15,7 +15,7 @@ use crate::link::Class;
 use crate::path::{PathState, Tier};
 use crate::queue::{PeerIndex, Tempo};
 use crate::terse::fragment::{Cut, PART_HEADER, Part};
-use crate::terse::frame::{expand_counter, tag_of};
+use crate::terse::frame::{Datagram, expand_counter, tag_of};
 use crate::terse::reassembly::{Missing, Outcome, Patience, Reassembler};
 use crate::wg::session::Opening;
 use crate::wg::tunnel::{Content, Tunnel};
@@ -36,6 +36,11 @@ pub(super) fn patience(state: &LinkState) -> Patience {
     let part = state.datagram_price(state.mtu()) + state.access();
     let silence = part * 2 + Duration::from_millis(500);
     Patience { silence, lifetime: silence * 12 }
+}
+
+/// For how long after its last part left a packet may be asked for: three questions that bring nothing are over by then.
+pub(super) fn askable(state: &LinkState) -> Duration {
+    patience(state).silence * (1 + 2 + 4)
 }
 
 /// How long a segment may wait for one that was sent before it: until questions and answers were lost several times over.
@@ -130,6 +135,9 @@ impl Node {
         let Keying::Wireguard(wireguard) = &mut self.peers[at].keying else { return };
         let mut answers = wireguard.sessions.list.iter_mut().map(|session| session.answer(missing, now));
         let Some((parts, segment)) = answers.find(|(parts, _)| !parts.is_empty()) else { return };
+        if let Some(Ok(Datagram::Part(part))) = parts.first().map(|part| Datagram::parse(part)) {
+            wireguard.sessions.losses.asked((part.tag, part.counter_low), missing.bitmap);
+        }
         // Asked by whichever way, parts fit a metered link alone.
         let Some(path) = self.metered_way(at, path) else { return };
         let Some(state) = self.links.get_mut(&path.0) else { return };

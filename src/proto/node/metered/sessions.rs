@@ -5,6 +5,7 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
+use super::loss::Losses;
 use crate::queue::FlowId;
 use crate::terse::fragment::Cut;
 use crate::terse::frame::counter_low;
@@ -23,6 +24,8 @@ pub(super) type Segment = (FlowId, u32);
 #[derive(Default)]
 pub(in crate::node) struct Sessions {
     pub(super) list: Vec<Session>,
+    /// What the ways lose that packets go in parts by: it outlives a session.
+    pub(super) losses: Losses,
     /// Something was sealed since the last session could be used: it is proven by that.
     pub(in crate::node) sealed: bool,
 }

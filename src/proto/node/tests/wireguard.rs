@@ -1,8 +1,10 @@
 //! One WireGuard session on a radio and on a free link, and between the two.
 
 mod air;
+mod bulk;
 mod copies;
 mod moves;
+mod parts;
 mod rows;
 mod sleep;
 mod stamps;
