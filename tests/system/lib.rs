@@ -5,6 +5,7 @@
 //!
 //! A [`Machine`](machine::Machine) is more: a whole Debian with systemd, D-Bus and polkit, for what the packaged service does there.
 
+pub mod beat;
 pub mod cable;
 pub mod config;
 pub mod daemon;

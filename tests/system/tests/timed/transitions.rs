@@ -7,6 +7,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
+use meshnet_system::beat::Beat;
 use meshnet_system::cable::{Cable, Roughness};
 use meshnet_system::daemon::Daemon;
 use meshnet_system::lab::Lab;
@@ -27,8 +28,12 @@ const FAST: u64 = 300_000;
 const TURN: Duration = Duration::from_secs(7);
 /// How long a transfer may stall after Wi-Fi died, besides the time that the radio takes there and back.
 const STALL: Duration = Duration::from_secs(3);
-/// How soon both send by Wi-Fi after it returned.
+/// How soon what both send goes by Wi-Fi after it returned.
 const RETURN: Duration = Duration::from_secs(1);
+/// Milliseconds between two datagrams of a beat while Wi-Fi returns.
+const QUICK_BEAT: u64 = 100;
+/// What takes less has not come by radio: the least datagram is 30 ms on the air.
+const BY_WIFI: Duration = Duration::from_millis(20);
 /// Bytes that Wi-Fi has carried when the two have found to it: some of their pings.
 const FOUND: u64 = 1_000;
 /// Bytes that Wi-Fi has carried when the transfer is on it: more than probes, ARP and announcements come to meanwhile.
@@ -127,28 +132,35 @@ fn transfer(lab: &mut Lab, wifi: &Cable, death: Death) -> Result<()> {
     let limit = Duration::from_secs(60);
     let (west, east) = (&lab.west.namespace, &lab.east.namespace);
     let transfer = Paced::start(west, east, lab.east.at(4002), SLOW, limit)?;
+    let beats = [Beat::new(west, east, lab.east.at(4003))?, Beat::new(east, west, lab.west.at(4003))?];
     wait_for("bytes by radio", limit, || Ok((transfer.received() > 2 * SLOW).then_some(())))?;
     for pair in 0..PAIRS {
         let before = wifi.carried(&lab.west.namespace)?;
         let session = Session::of(&mut lab.west.daemon)?;
         let (begin, received) = (Instant::now(), transfer.received());
+        beats.iter().for_each(|beat| beat.every(QUICK_BEAT));
         revive(wifi, death, lab)?;
+        let returned = Instant::now();
         transfer.set_pace(FAST);
-        wait_for("both to be on Wi-Fi", RETURN, || {
-            Ok(both_are([&mut lab.west.daemon, &mut lab.east.daemon], "direct")?.then_some(()))
+        let moved = wait_for("datagrams by Wi-Fi, both ways", RETURN, || {
+            let first = |beat: &Beat| Some(beat.first_within(BY_WIFI, begin)?.arrived);
+            Ok(first(&beats[0]).zip(first(&beats[1])).map(|(east, west)| east.max(west)))
         })?;
-        let moved = begin.elapsed();
+        let moved = moved.saturating_duration_since(returned);
+        ensure!(moved < RETURN, "pair {pair}: the first datagrams by Wi-Fi arrived after {moved:?}");
+        ensure!(both_are([&mut lab.west.daemon, &mut lab.east.daemon], "direct")?, "pair {pair}: not direct");
         // Of the transfer something may have been lost on the air just then, which TCP waits for by its own clock.
         wait_for("the transfer to be on Wi-Fi", STALL, || {
             Ok((wifi.carried(&lab.west.namespace)? >= before + USED).then_some(()))
         })?;
-        let used = begin.elapsed();
+        let used = returned.elapsed();
         let_pass(TURN.saturating_sub(used))?;
         session.is_still_that_of(&mut lab.west.daemon)?;
         let fast = transfer.received() - received;
         ensure!(fast > FAST, "pair {pair}: only {fast} bytes in {TURN:?} of Wi-Fi");
 
         let session = Session::of(&mut lab.west.daemon)?;
+        beats.iter().for_each(|beat| beat.every(0));
         let died = Instant::now();
         kill(wifi, death, lab)?;
         transfer.set_pace(SLOW);
@@ -156,7 +168,7 @@ fn transfer(lab: &mut Lab, wifi: &Cable, death: Death) -> Result<()> {
         session.is_still_that_of(&mut lab.west.daemon)?;
         let stall = transfer.longest_stall(died);
         println!(
-            "pair {pair}: on Wi-Fi after {moved:?}, the transfer too after {used:?}; it died, and the longest stall was {stall:?}, where the radio takes \
+            "pair {pair}: datagrams by Wi-Fi after {moved:?}, the transfer too after {used:?}; it died, and the longest stall was {stall:?}, where the radio takes \
              {round_trip:?} there and back"
         );
         ensure!(stall < STALL + round_trip, "pair {pair}: a stall of {stall:?} ({round_trip:?} by radio)");
