@@ -10,6 +10,7 @@ mod stories {
     mod official_client;
     mod rekey;
     mod restart;
+    mod segments;
     mod serial;
     mod terse;
     mod wire;
