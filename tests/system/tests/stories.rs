@@ -6,6 +6,7 @@ mod stories {
     mod faults;
     mod fragments;
     mod ipv6;
+    mod names;
     mod narrow;
     mod official_client;
     mod rekey;
