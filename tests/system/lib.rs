@@ -7,6 +7,7 @@
 
 pub mod beat;
 pub mod cable;
+pub mod clocks;
 pub mod config;
 pub mod daemon;
 pub mod eavesdrop;

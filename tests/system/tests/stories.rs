@@ -13,6 +13,7 @@ mod stories {
     mod restart;
     mod segments;
     mod serial;
+    mod sleep;
     mod terse;
     mod wire;
     mod wireguard;
