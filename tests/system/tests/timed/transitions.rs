@@ -19,7 +19,9 @@ use meshnet_system::wait::{let_pass, wait_for};
 
 /// The Wi-Fi's name at both hosts.
 const WIFI: &str = "wifi0";
-const ADDRESSES: [&str; 2] = ["192.0.2.1/24", "192.0.2.2/24"];
+/// The addresses of a Wi-Fi that has IPv4 alone, and of one that has IPv6 alone.
+const V4: [&str; 2] = ["192.0.2.1/24", "192.0.2.2/24"];
+const V6: [&str; 2] = ["2001:db8::1/64", "2001:db8::2/64"];
 /// Bytes per second on the radio: less than it carries.
 const SLOW: u64 = 300;
 /// Bytes per second on Wi-Fi: a thousand times what a radio carries.
@@ -64,12 +66,12 @@ enum Death {
 
 #[test]
 fn a_transfer_runs_through_ten_transitions_that_the_kernel_sees() -> Result<()> {
-    move_ten_times(Death::Pulled)
+    move_ten_times(Death::Pulled, V4)
 }
 
 #[test]
-fn a_transfer_runs_through_ten_transitions_that_nobody_tells_of() -> Result<()> {
-    move_ten_times(Death::Silent)
+fn a_transfer_runs_through_ten_transitions_of_a_wifi_by_ipv6_that_nobody_tells_of() -> Result<()> {
+    move_ten_times(Death::Silent, V6)
 }
 
 /// At such a loss TCP itself pauses for seconds, whatever carries it, so that its stalls say nothing of the moves. What is
@@ -80,7 +82,7 @@ fn a_transfer_runs_through_ten_transitions_that_nobody_tells_of() -> Result<()> 
 fn a_transfer_runs_through_ten_transitions_of_a_wifi_that_loses_and_delays() -> Result<()> {
     story(|dir| {
         let mut lab = Lab::by_radio_yet(AirSpec::default(), dir)?;
-        let ends = [(&lab.west.namespace, ADDRESSES[0]), (&lab.east.namespace, ADDRESSES[1])];
+        let ends = [(&lab.west.namespace, V4[0]), (&lab.east.namespace, V4[1])];
         let wifi = Cable::rough(WIFI, ends, ROUGHNESS, dir)?;
         let round_trip = meet(&lab, &wifi, Death::Silent)?;
         let limit = Duration::from_secs(60);
@@ -132,10 +134,10 @@ fn meet(lab: &Lab, wifi: &Cable, death: Death) -> Result<Duration> {
     radio.median().context("an answer by radio")
 }
 
-fn move_ten_times(death: Death) -> Result<()> {
+fn move_ten_times(death: Death, addresses: [&str; 2]) -> Result<()> {
     story(|dir| {
         let mut lab = Lab::by_radio_yet(AirSpec::default(), dir)?;
-        let ends = [(&lab.west.namespace, ADDRESSES[0]), (&lab.east.namespace, ADDRESSES[1])];
+        let ends = [(&lab.west.namespace, addresses[0]), (&lab.east.namespace, addresses[1])];
         let wifi = Cable::join(WIFI, ends)?;
         transfer(&mut lab, &wifi, death)
     })
