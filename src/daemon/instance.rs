@@ -274,10 +274,20 @@ impl Instance {
                 _ = signals.terminate.recv() => return self.stop("SIGTERM"),
                 _ = signals.interrupt.recv() => return self.stop("SIGINT"),
                 _ = signals.status.recv() => self.write_status(),
-                event = self.interface_events.recv() => self.handle_interface(event)?,
-                message = self.from_links.recv() => self.handle_links(message)?,
-                Some(command) = self.control.commands.recv() => self.handle_command(command).await,
+                event = self.interface_events.recv() => {
+                    self.look_at_clocks();
+                    self.handle_interface(event)?;
+                }
+                message = self.from_links.recv() => {
+                    self.look_at_clocks();
+                    self.handle_links(message)?;
+                }
+                Some(command) = self.control.commands.recv() => {
+                    self.look_at_clocks();
+                    self.handle_command(command).await;
+                }
                 readable = self.links.readable(self.served) => {
+                    self.look_at_clocks();
                     let link = readable.context("cannot wait for UDP")?;
                     self.served = link;
                     self.handle_udp(link)?;
@@ -287,11 +297,29 @@ impl Instance {
                 Some(resolved) = self.names.resolved.recv() => self.handle_resolved(resolved),
                 readable = self.tap.readable(), if blocked.is_none() => {
                     readable.context("cannot wait for the TAP")?;
+                    self.look_at_clocks();
                     self.handle_frames()?;
                 }
-                () = self.timer.expired() => self.node.handle_timeout(Instant::now()),
+                () = self.timer.expired() => {
+                    self.look_at_clocks();
+                    self.node.handle_timeout(Instant::now());
+                }
                 () = ready_if(more) => {}
             }
+        }
+    }
+
+    /// Tells the core if the host slept or its clock was set. It has to know before it takes anything that tells of peers or
+    /// goes to one: what it believed of paths and keys is of a time before.
+    fn look_at_clocks(&mut self) {
+        let now = Instant::now();
+        if let Some(unix_time) = self.awake.clock_was_set() {
+            debug!("the wall clock was set");
+            self.node.set_unix_time(unix_time, now);
+        }
+        if let Some(slept) = self.awake.slept() {
+            info!(?slept, "the host was suspended: every path has to show that it still works");
+            self.node.handle_resume(slept, now);
         }
     }
 
@@ -349,14 +377,6 @@ impl Instance {
     fn drain(&mut self) -> anyhow::Result<bool> {
         let now = Instant::now();
         let mut more = false;
-        if let Some(unix_time) = self.awake.clock_was_set() {
-            debug!("the wall clock was set");
-            self.node.set_unix_time(unix_time, now);
-        }
-        if let Some(slept) = self.awake.slept() {
-            info!(?slept, "the host was suspended: every path has to show that it still works");
-            self.node.handle_resume(slept, now);
-        }
         let mut may_send = self.unblock(now)? && self.store.save(&mut self.node, now);
         let mut count = 0;
         while let Some(frame) = self.node.poll_device() {

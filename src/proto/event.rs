@@ -38,6 +38,12 @@ pub enum Event {
         /// What decided; of a version 1 peer nothing is said.
         why: Option<Why>,
     },
+    /// The path to a peer died while there was no other to take: it is tried on, but where the peer is said to be may be out of
+    /// date. Told once for each death.
+    Stranded {
+        /// Which peer.
+        peer: PublicKey,
+    },
     /// The peer's host answered a ping.
     PingAnswered {
         /// What [`Node::ping`](crate::Node::ping) returned.

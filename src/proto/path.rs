@@ -69,6 +69,8 @@ pub enum Action {
     },
     /// Send our own UDP addresses to the peer, by the current path.
     Announce,
+    /// The path that carries the session died, and there is no other: where the peer is said to be may be out of date.
+    Stranded,
 }
 
 /// An action that waits to be polled; its token is drawn then.
@@ -77,6 +79,7 @@ enum ToDo {
     Probe(LinkId, LinkAddr),
     Changed(Option<Way>, Option<Way>, Why),
     Announce,
+    Stranded,
 }
 
 /// One path, as a user sees it.
@@ -222,6 +225,7 @@ impl Paths {
         }
         Some(match self.todo.remove(0) {
             ToDo::Announce => Action::Announce,
+            ToDo::Stranded => Action::Stranded,
             ToDo::Changed(from, to, why) => Action::Changed { from, to, why },
             ToDo::Probe(link, to) => {
                 let token = rng.next_u32();

@@ -158,8 +158,9 @@ impl Cable {
         ip(end, &["link", "set", self.name, "up"])
     }
 
-    /// Lets all IP vanish that arrives at this end, while the interface stays up. ARP passes, as it does where the next hop is a
-    /// router that has lost its own way out: how often a kernel asks for a neighbour that is not there is not of this project.
+    /// Lets all IP vanish that arrives at this end, while the interface stays up. Neighbours still find each other, as they do
+    /// where the next hop is a router that has lost its own way out: how often a kernel asks for a neighbour that is not there
+    /// is not of this project.
     ///
     /// # Errors
     /// If `nft` fails.
@@ -169,6 +170,7 @@ impl Cable {
         let rules = format!(
             "add table netdev mute; \
              add chain netdev mute arriving {{ type filter hook ingress {device} priority 0; policy accept; }}; \
+             add rule netdev mute arriving icmpv6 type {{ nd-neighbor-solicit, nd-neighbor-advert }} accept; \
              add rule netdev mute arriving meta protocol {{ ip, ip6 }} drop"
         );
         run_for(end, "nft", &[&rules]).map(drop)

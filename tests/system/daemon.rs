@@ -1,5 +1,6 @@
 //! A daemon of either make, in its namespace: started, stopped, killed and started again with the same configuration.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -38,6 +39,8 @@ pub struct Daemon {
     config: Config,
     /// Further arguments of `meshnetd`.
     pub arguments: Vec<String>,
+    /// Further variables of its environment.
+    pub environment: Vec<(&'static str, OsString)>,
     process: Option<Process>,
 }
 
@@ -46,7 +49,7 @@ impl Daemon {
     #[must_use]
     pub fn new(make: Make, name: &str, config: Config, dir: &Path) -> Self {
         let (name, dir) = (name.to_owned(), dir.to_owned());
-        Self { make, name, dir, config, arguments: Vec::new(), process: None }
+        Self { make, name, dir, config, arguments: Vec::new(), environment: Vec::new(), process: None }
     }
 
     /// Returns whose it is.
@@ -82,6 +85,7 @@ impl Daemon {
                 command.arg("--config").arg(file);
                 command.arg("--state-dir").arg(self.dir.join(format!("{}.state", self.name)));
                 command.arg("--runtime-dir").arg(self.runtime_dir()).args(&self.arguments);
+                command.envs(self.environment.iter().map(|(name, value)| (name, value)));
                 command
             }
             Make::Reference => {

@@ -5,7 +5,9 @@
 //!
 //! A [`Machine`](machine::Machine) is more: a whole Debian with systemd, D-Bus and polkit, for what the packaged service does there.
 
+pub mod beat;
 pub mod cable;
+pub mod clocks;
 pub mod config;
 pub mod daemon;
 pub mod eavesdrop;

@@ -75,14 +75,7 @@ impl Paced {
     #[must_use]
     pub fn longest_stall(&self, since: Instant) -> Duration {
         let arrivals = self.arrivals.lock().unwrap_or_else(PoisonError::into_inner);
-        let times = arrivals.iter().map(|(at, _)| *at).chain([Instant::now()]);
-        let mut last = since;
-        let mut longest = Duration::ZERO;
-        for at in times.filter(|at| *at > since) {
-            longest = longest.max(at - last);
-            last = at;
-        }
-        longest
+        longest_gap(arrivals.iter().map(|(at, _)| *at), since)
     }
 
     /// Stops sending, and waits until everything has arrived; returns how many bytes that were.
@@ -119,6 +112,17 @@ impl Drop for Paced {
             }
         }
     }
+}
+
+/// Returns the longest stretch between these times, which are in order, that ended or still lasts after `since`.
+pub(crate) fn longest_gap(times: impl Iterator<Item = Instant>, since: Instant) -> Duration {
+    let mut last = since;
+    let mut longest = Duration::ZERO;
+    for at in times.chain([Instant::now()]).filter(|at| *at > since) {
+        longest = longest.max(at - last);
+        last = at;
+    }
+    longest
 }
 
 fn feed(mut stream: TcpStream, pace: &AtomicU64, stop: &AtomicBool) -> Result<u64> {

@@ -2,6 +2,7 @@
 //! 192.0.2.1, unless another [`Ground`] is asked for) knows where `east` (10.8.0.2 at 192.0.2.2) is, and east learns where west
 //! is when it speaks.
 
+use std::ffi::OsString;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -106,6 +107,11 @@ pub struct Host {
     other: PublicKey,
     other_inside: &'static str,
     other_at: Option<SocketAddr>,
+    other_name: Option<&'static str>,
+    /// Further arguments of ours, from the next start on.
+    pub arguments: Vec<String>,
+    /// Further variables of its environment, likewise.
+    pub environment: Vec<(&'static str, OsString)>,
     secret: Option<PresharedKey>,
     who: Who,
     dir: PathBuf,
@@ -159,6 +165,9 @@ impl Pairing {
                 other: keys[1 - me].public(),
                 other_inside: ground.inside[1 - me],
                 other_at: (me == 0).then_some(east),
+                other_name: None,
+                arguments: Vec::new(),
+                environment: Vec::new(),
                 secret: secret.clone(),
                 who: who[me],
                 dir: dir.to_owned(),
@@ -209,6 +218,8 @@ impl Host {
         self.running = Some(match self.who {
             Who::Ours => {
                 let mut daemon = Daemon::new(Make::Ours, self.name, self.config(), &self.dir);
+                daemon.arguments.clone_from(&self.arguments);
+                daemon.environment.clone_from(&self.environment);
                 daemon.start(&self.namespace)?;
                 Running::Ours(Box::new(daemon))
             }
@@ -260,6 +271,16 @@ impl Host {
             Some(Running::Stock(stock)) => Ok(stock.process()),
             None => anyhow::bail!("nothing runs at {}", self.name),
         }
+    }
+
+    /// Ends what runs here, which has no time to say goodbye.
+    pub fn end(&mut self) {
+        self.running = None;
+    }
+
+    /// Makes ours start with a name for where the other one is, instead of its address.
+    pub fn knows_by_name(&mut self, name: &'static str) {
+        self.other_name = Some(name);
     }
 
     /// Makes it start without the secret that the other one has.
@@ -333,6 +354,8 @@ impl Host {
     }
 
     fn config(&self) -> Config {
+        let at = self.other_name.map(|name| format!("{name}:{PORT}"));
+        let at = at.or_else(|| self.other_at.map(|at| at.to_string()));
         Config {
             private_key: self.key.clone(),
             address: with_length(self.inside),
@@ -344,7 +367,7 @@ impl Host {
                 public_key: self.other,
                 preshared_key: self.secret.clone(),
                 allowed_ips: alone(self.other_inside),
-                endpoints: self.other_at.iter().map(|at| format!("udp://{at}")).collect(),
+                endpoints: at.iter().map(|at| format!("udp://{at}")).collect(),
                 mode: PeerMode::WireGuard,
             }],
             plain: false,

@@ -30,6 +30,10 @@ impl Instance {
                 self.tuner.note(*peer);
                 self.control.tell(Change::PathChanged(*peer));
             }
+            Event::Stranded { peer } => {
+                self.resolve_again(peer);
+                self.control.tell(Change::PeerChanged(*peer));
+            }
             Event::PingAnswered { token, rtt } => self.ponged(*token, Some(*rtt)),
             Event::PingLost { token } => self.ponged(*token, None),
             _ => {}
@@ -80,6 +84,9 @@ impl Instance {
                     None => info!(peer, "there is no way to the peer"),
                 }
             }
+            Event::Stranded { peer } => {
+                debug!(peer = self.peer_name(peer), "nothing comes back from where the peer was");
+            }
             Event::PingAnswered { .. } | Event::PingLost { .. } => {}
             // The driver says so itself, with what is being done about it.
             Event::NoRadioKey { link, to } => {
@@ -125,6 +132,7 @@ const fn may_change_line(event: &Event) -> bool {
         Event::Rekeyed { .. }
             | Event::PathChanged { .. }
             | Event::HandshakeTimedOut { .. }
+            | Event::Stranded { .. }
             | Event::PingAnswered { .. }
             | Event::PingLost { .. }
     )

@@ -26,6 +26,10 @@ impl Node {
         match action {
             path::Action::Probe { link, to, token } => self.send_probe(at, (link, to), token, now),
             path::Action::Announce => self.announce(at, now),
+            path::Action::Stranded => {
+                let peer = self.peers[at].public_key;
+                self.push_event(Event::Stranded { peer });
+            }
             path::Action::Changed { from, to, why } => {
                 let peer = self.peers[at].public_key;
                 self.push_event(Event::PathChanged { peer, from, to, why: Some(why) });

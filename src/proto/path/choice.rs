@@ -125,7 +125,7 @@ impl Paths {
     /// Gives the current path up, if there is another that is not dead; without a session, whatever there is takes its turn.
     pub(super) fn fall(&mut self, why: Why, now: Instant) {
         let Some(at) = self.current else { return };
-        self.candidates[at].dead = true;
+        let was_dead = std::mem::replace(&mut self.candidates[at].dead, true);
         self.fell = u8::try_from(at).ok().map(|at| (at, now));
         self.watch = Watch::default();
         let mut next = self.best(Some(at)).filter(|next| !self.candidates[*next].dead);
@@ -138,6 +138,8 @@ impl Paths {
         }
         if next.is_some() {
             self.switch(next, why, now);
+        } else if self.session && !was_dead {
+            self.todo.push(ToDo::Stranded);
         }
         self.refresh(now);
     }

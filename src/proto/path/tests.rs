@@ -69,6 +69,7 @@ struct End {
     changes: Vec<Change>,
     probes: Vec<(Duration, LinkId, LinkAddr, u32)>,
     announced: Vec<Duration>,
+    stranded: Vec<Duration>,
 }
 
 impl End {
@@ -76,7 +77,8 @@ impl End {
         let start = crate::testing::start() + s(3600);
         let rng = ChaCha8Rng::seed_from_u64(1);
         let paths = Paths::new(kin, bulk);
-        Self { paths, rng, start, now: start, changes: vec![], probes: vec![], announced: vec![] }
+        let (changes, probes, announced, stranded) = (vec![], vec![], vec![], vec![]);
+        Self { paths, rng, start, now: start, changes, probes, announced, stranded }
     }
 
     /// A kin peer with a radio and a LAN address, both links up, and a session whose handshake went by radio.
@@ -107,6 +109,7 @@ impl End {
                 Action::Probe { link, to, token } => self.probes.push((at, link, to, token)),
                 Action::Changed { to, why, .. } => self.changes.push((at, to, why)),
                 Action::Announce => self.announced.push(at),
+                Action::Stranded => self.stranded.push(at),
             }
         }
     }

@@ -6,11 +6,14 @@ mod stories {
     mod faults;
     mod fragments;
     mod ipv6;
+    mod names;
     mod narrow;
     mod official_client;
     mod rekey;
     mod restart;
+    mod segments;
     mod serial;
+    mod sleep;
     mod terse;
     mod wire;
     mod wireguard;

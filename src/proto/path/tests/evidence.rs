@@ -73,6 +73,32 @@ fn a_stock_peer_roams_on_its_newest_message_and_is_never_probed() {
 }
 
 #[test]
+fn a_death_that_leaves_no_path_is_told_once_until_the_path_has_lived_again() {
+    let mut end = End::on_wifi();
+    end.paths.handle_link_down(RADIO, end.now);
+    for deaths in 1..=2 {
+        end.send_for(s(20), ms(100));
+        assert_eq!(end.stranded.len(), deaths);
+        assert_eq!(end.paths.current(), Some((WIFI, lan())), "there is no other");
+        end.hear(WIFI, lan());
+    }
+    // Where there is another, it is taken, and that is told.
+    let mut end = End::on_wifi();
+    end.send_for(s(20), ms(100));
+    assert_eq!((end.paths.current(), end.stranded.len()), (Some((RADIO, node())), 0));
+    // Of a stock peer it is the handshake that finds it out.
+    let mut end = End::new(false, Bulk::default());
+    end.paths.handle_link_up(WIFI, &free(10), end.now);
+    end.paths.set_configured(&[lan()], end.now);
+    end.paths.set_session(true, end.now);
+    for _ in 0..3 {
+        end.paths.unanswered(end.now);
+        end.drain();
+        assert_eq!(end.stranded.len(), 1);
+    }
+}
+
+#[test]
 fn a_kin_peer_behind_a_new_nat_binding_is_followed_after_one_proof() {
     let mut end = End::on_wifi();
     end.pass(s(20));

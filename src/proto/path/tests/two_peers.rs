@@ -111,6 +111,7 @@ impl World {
                     self.put(which, link, Message::Probe(token));
                 }
                 Action::Changed { to, why, .. } => end.changes.push((now - start, to, why)),
+                Action::Stranded => end.stranded.push(now - start),
                 Action::Announce => {
                     let link = end.paths.current().unwrap().0;
                     end.announced.push(now - start);
