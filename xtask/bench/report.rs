@@ -32,12 +32,24 @@ impl Measured {
         let kernel: Vec<&str> = release.trim().split('.').take(2).collect();
         Ok(Self {
             date: said("date", &["-u", "+%Y-%m-%d"])?,
-            commit: said("git", &["describe", "--always", "--dirty", "--abbrev=10", "--exclude=*"])?,
+            commit: commit()?,
             system: format!("Linux {}", kernel.join(".")),
             cores: std::thread::available_parallelism()?.get(),
             architecture: std::env::consts::ARCH.replace('_', "-"),
         })
     }
+}
+
+/// The commit that is checked out, marked if the tree is another: what earlier jobs wrote into the report does not make it one.
+fn commit() -> Result<String> {
+    let mut commit = said("git", &["rev-parse", "--short=10", "HEAD"])?;
+    let written = ["BENCHMARKS.md", CHART, super::vpn::CHART].map(|path| format!(":(exclude){path}"));
+    let words = ["status", "--porcelain", "--untracked-files=no", "--", "."];
+    let words: Vec<&str> = words.into_iter().chain(written.iter().map(String::as_str)).collect();
+    if !said("git", &words)?.is_empty() {
+        commit += "-dirty";
+    }
+    Ok(commit)
 }
 
 impl fmt::Display for Measured {

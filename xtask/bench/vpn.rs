@@ -36,12 +36,13 @@ mod wireguard;
 pub(crate) const NAME: &str = "vpn";
 pub(crate) const CHART: &str = "docs/vpn.svg";
 
-/// How long a program may take until its tunnel carries something.
-const START_LIMIT: Duration = Duration::from_secs(20);
+/// How long a program may take until its tunnel carries something: one that loses its first handshake may wait half a minute
+/// before it tries again.
+const START_LIMIT: Duration = Duration::from_secs(60);
 /// Pings of each round.
 const PINGS: u32 = 300;
 /// How long nothing happens when wakeups are counted.
-const IDLE: Duration = Duration::from_secs(30);
+const IDLE: Duration = Duration::from_secs(120);
 
 /// How much is measured.
 #[derive(Debug, Clone, clap::Args)]

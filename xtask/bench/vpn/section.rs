@@ -118,6 +118,10 @@ pub(super) fn write(found: &Found) -> Section {
         all.iter().map(|medians| &medians.turn).filter(|turn| turn.peer != OURS).collect();
     if let Some(ours) = all.iter().find(|medians| medians.turn.peer == OURS) {
         section.goals = goals(&ours.turn, base, &others);
+        section.goals.extend(ours.wakeups.map(|wakeups| Goal {
+            met: wakeups == 0.0,
+            text: format!("nothing periodic when idle: {wakeups:.0} wakeups per minute of both ends (none)"),
+        }));
     }
     section
 }
