@@ -262,7 +262,7 @@ fn what_a_slow_path_brings_late_arrives_once() {
     }
     let [copies, originals] =
         [DropReason::Duplicate, DropReason::Replayed].map(|reason| drops(&world, reason));
-    assert!(copies > 10 && originals > 10, "{copies} copies came second, and {originals} originals");
+    assert!(copies > 0 && originals > 0, "{copies} copies came second, and {originals} originals");
     assert_eq!(handshakes(&world), handshake, "one session from beginning to end");
     world.audit();
 }
