@@ -22,8 +22,8 @@ use crate::bus::{self, Bus};
 use crate::context::Context;
 use crate::error::Error;
 use crate::exit::Exit;
-use crate::render::style::paint;
 use crate::render::style;
+use crate::render::style::paint;
 use crate::runtime;
 
 /// Show events as they come: peers and links up and down, paths that change

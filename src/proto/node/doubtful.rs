@@ -42,14 +42,9 @@ impl Doubtful {
         }
     }
 
-    /// The path is no longer silent, or was given up: returns what was kept.
-    pub(super) fn take(&mut self) -> VecDeque<Kept> {
-        self.bytes = 0;
-        std::mem::take(&mut self.frames)
-    }
-
-    pub(super) fn is_empty(&self) -> bool {
-        self.frames.is_empty()
+    /// What was kept, the oldest first.
+    pub(super) fn into_frames(self) -> VecDeque<Kept> {
+        self.frames
     }
 }
 
@@ -63,8 +58,7 @@ mod tests {
         for number in 0..40_u8 {
             doubtful.keep(&[number; 1500], Offload::default(), (1, 1486));
         }
-        let kept: Vec<u8> = doubtful.take().iter().map(|kept| kept.frame[0]).collect();
+        let kept: Vec<u8> = doubtful.into_frames().iter().map(|kept| kept.frame[0]).collect();
         assert_eq!(kept, (30..40).collect::<Vec<_>>());
-        assert!(doubtful.is_empty());
     }
 }

@@ -69,9 +69,9 @@ impl Node {
         peer.sent.datagrams += datagrams;
         if wireguard.paths.is_silent(now) {
             let counted = (peer.sent.packets - before.0, peer.sent.bytes - before.1);
-            wireguard.doubtful.keep(frame, offload, counted);
-        } else if !wireguard.doubtful.is_empty() {
-            wireguard.doubtful.take();
+            wireguard.doubtful.get_or_insert_default().keep(frame, offload, counted);
+        } else if wireguard.doubtful.is_some() {
+            wireguard.doubtful = None;
         }
         wireguard.sessions.sealed = true;
         wireguard.paths.sent(link, to, Sent::Packet, bytes, Duration::ZERO, now);
@@ -114,7 +114,7 @@ impl Node {
     ) {
         let Keying::Wireguard(wireguard) = &mut self.peers[at].keying else { return };
         let mut message = Init { sender, noise: *noise, mac1: [0; 16], mac2: [0; 16] }.emit();
-        wireguard.cookies.stamp(&mut message, now);
+        wireguard.handshakes().cookies.stamp(&mut message, now);
         wireguard.tunnel.note_left(sender, Some(now));
         self.send_message(at, path, &message, now);
     }
@@ -130,7 +130,7 @@ impl Node {
     ) {
         let Keying::Wireguard(wireguard) = &mut self.peers[at].keying else { return };
         let mut message = Response { sender, receiver, noise: *noise, mac1: [0; 16], mac2: [0; 16] }.emit();
-        wireguard.cookies.stamp(&mut message, now);
+        wireguard.handshakes().cookies.stamp(&mut message, now);
         self.send_message(at, path, &message, now);
     }
 

@@ -174,7 +174,9 @@ impl Node {
                 Action::Usable { first } => {
                     let peer = self.peers[at].public_key;
                     self.peers[at].up = true;
-                    self.peers[at].silence.rekeyed(now);
+                    if let Some(silence) = self.peers[at].silence() {
+                        silence.rekeyed(now);
+                    }
                     self.push_event(if first { Event::PeerUp { peer } } else { Event::Rekeyed { peer } });
                     self.flush(at, now);
                 }
