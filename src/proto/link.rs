@@ -9,7 +9,7 @@
 //! for order and equality.
 
 use std::fmt;
-use std::net::{IpAddr, SocketAddr, SocketAddrV6};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -31,10 +31,13 @@ pub enum AddrKind {
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LinkAddr(Addr);
 
+/// In 24 bytes: every peer has several.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 enum Addr {
     Radio(u32),
-    Udp(SocketAddr),
+    V4(Ipv4Addr, u16),
+    /// With the number of the interface that a link-local address is on.
+    V6(Ipv6Addr, u16, u32),
 }
 
 impl LinkAddr {
@@ -48,15 +51,14 @@ impl LinkAddr {
     /// both families name it so, and one place must have one name.
     #[must_use]
     pub fn udp(address: SocketAddr) -> Self {
-        let ip = address.ip().to_canonical();
         let scope = match address {
             SocketAddr::V6(v6) => v6.scope_id(),
             SocketAddr::V4(_) => 0,
         };
-        Self(Addr::Udp(match ip {
-            IpAddr::V4(_) => SocketAddr::new(ip, address.port()),
-            IpAddr::V6(ip) => SocketAddrV6::new(ip, address.port(), 0, scope).into(),
-        }))
+        Self(match address.ip().to_canonical() {
+            IpAddr::V4(ip) => Addr::V4(ip, address.port()),
+            IpAddr::V6(ip) => Addr::V6(ip, address.port(), scope),
+        })
     }
 
     /// Returns which kind of link reaches this address.
@@ -64,7 +66,7 @@ impl LinkAddr {
     pub const fn kind(&self) -> AddrKind {
         match self.0 {
             Addr::Radio(_) => AddrKind::Radio,
-            Addr::Udp(_) => AddrKind::Udp,
+            Addr::V4(..) | Addr::V6(..) => AddrKind::Udp,
         }
     }
 
@@ -73,7 +75,7 @@ impl LinkAddr {
     pub const fn as_radio(&self) -> Option<u32> {
         match self.0 {
             Addr::Radio(node) => Some(node),
-            Addr::Udp(_) => None,
+            Addr::V4(..) | Addr::V6(..) => None,
         }
     }
 
@@ -81,7 +83,8 @@ impl LinkAddr {
     #[must_use]
     pub const fn as_udp(&self) -> Option<SocketAddr> {
         match self.0 {
-            Addr::Udp(address) => Some(address),
+            Addr::V4(ip, port) => Some(SocketAddr::V4(SocketAddrV4::new(ip, port))),
+            Addr::V6(ip, port, scope) => Some(SocketAddr::V6(SocketAddrV6::new(ip, port, 0, scope))),
             Addr::Radio(_) => None,
         }
     }
@@ -91,7 +94,8 @@ impl fmt::Display for LinkAddr {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
             Addr::Radio(node) => write!(f, "!{node:08x}"),
-            Addr::Udp(address) => write!(f, "udp://{address}"),
+            Addr::V4(ip, port) => write!(f, "udp://{}", SocketAddrV4::new(ip, port)),
+            Addr::V6(ip, port, scope) => write!(f, "udp://{}", SocketAddrV6::new(ip, port, 0, scope)),
         }
     }
 }

@@ -11,6 +11,44 @@ use zbus::wire::OwnedVariant;
 /// One for each property, in a fixed order.
 pub(super) type Digests = Box<[u64]>;
 
+/// What clients were told of each place. A row in the places' order and no tree, whose nodes are half empty where places come in
+/// their order, as they do: with a thousand peers that is what a row takes once more.
+#[derive(Debug)]
+pub(super) struct Seen<P>(Vec<(P, Digests)>);
+
+impl<P> Default for Seen<P> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+impl<P: Ord> Seen<P> {
+    pub(super) fn places(&self) -> impl Iterator<Item = &P> {
+        self.0.iter().map(|(place, _)| place)
+    }
+
+    pub(super) fn get(&self, place: &P) -> Option<&Digests> {
+        self.find(place).ok().map(|at| &self.0[at].1)
+    }
+
+    pub(super) fn insert(&mut self, place: P, digests: Digests) {
+        match self.find(&place) {
+            Ok(at) => self.0[at].1 = digests,
+            Err(at) => self.0.insert(at, (place, digests)),
+        }
+    }
+
+    pub(super) fn remove(&mut self, place: &P) {
+        if let Ok(at) = self.find(place) {
+            self.0.remove(at);
+        }
+    }
+
+    fn find(&self, place: &P) -> Result<usize, usize> {
+        self.0.binary_search_by(|(other, _)| other.cmp(place))
+    }
+}
+
 /// Makes digests; those of one maker can be compared.
 #[derive(Debug, Default)]
 pub(super) struct Digest(RandomState);
@@ -43,6 +81,18 @@ mod tests {
     use zbus::wire::Variant;
 
     use super::*;
+
+    #[test]
+    fn what_was_seen_last_of_each_place_is_known_until_it_is_removed() {
+        let mut seen = Seen::default();
+        for (place, value) in [(3, 30), (1, 10), (2, 20), (1, 11)] {
+            seen.insert(place, Digests::from([value]));
+        }
+        seen.remove(&2);
+        seen.remove(&4);
+        let known: Vec<_> = seen.places().map(|place| (*place, seen.get(place).unwrap()[0])).collect();
+        assert_eq!((known, seen.get(&2)), (vec![(1, 11), (3, 30)], None));
+    }
 
     #[test]
     fn values_that_differ_have_digests_that_differ_and_equal_ones_the_same() {

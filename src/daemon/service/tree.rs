@@ -9,7 +9,7 @@
 //! the core is asked about one peer at a time, so that packets move meanwhile. Of what clients were told only digests are
 //! kept.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 
 use meshnet_bus::Error;
 use meshnet_bus::describe;
@@ -25,7 +25,7 @@ use zbus::object_server::{Interface, SignalEmitter};
 use zbus::wire::{OwnedObjectPath, OwnedVariant};
 
 use super::core::Core;
-use super::digest::{Digest, Digests};
+use super::digest::{Digest, Seen};
 use super::link::Link;
 use super::network::{Network, NetworkSignals as _, path_of};
 use super::peer::Peer;
@@ -49,8 +49,8 @@ pub struct Tree {
     connection: Connection,
     core: Core,
     digest: Digest,
-    /// In the order in which the interface names its properties.
-    seen: BTreeMap<Place, Digests>,
+    /// Digests in the order in which the interface names its properties.
+    seen: Seen<Place>,
 }
 
 /// What is to be looked at.
@@ -87,7 +87,7 @@ impl Tree {
     /// If the core does not answer, or the connection is gone.
     pub async fn new(connection: &Connection, core: Core) -> anyhow::Result<Self> {
         let mut tree =
-            Self { connection: connection.clone(), core, digest: Digest::default(), seen: BTreeMap::new() };
+            Self { connection: connection.clone(), core, digest: Digest::default(), seen: Seen::default() };
         tree.appear(Place::Network).await?;
         // Before there are others: it reads all that it finds at once.
         connection.object_server().at(ROOT, ObjectManager).await?;
@@ -149,7 +149,7 @@ impl Tree {
         }
         let members: BTreeSet<_> = self.core.handle().order(Command::Members).await?.into_iter().collect();
         let gone = |place: &Place| matches!(place, Place::Peer(key) if !members.contains(key));
-        let gone: Vec<_> = self.seen.keys().filter(|place| gone(place)).cloned().collect();
+        let gone: Vec<_> = self.seen.places().filter(|place| gone(place)).cloned().collect();
         for place in gone {
             self.vanish(place).await?;
         }
@@ -171,7 +171,7 @@ impl Tree {
         }
         let gone =
             |place: &Place| matches!(place, Place::Link(_) | Place::Radio(_)) && !wanted.contains(place);
-        let gone: Vec<_> = self.seen.keys().filter(|place| gone(place)).cloned().collect();
+        let gone: Vec<_> = self.seen.places().filter(|place| gone(place)).cloned().collect();
         for place in gone {
             self.vanish(place).await?;
         }
@@ -192,7 +192,7 @@ impl Tree {
 
     /// Makes the object come, go, or tell what it says otherwise than before.
     async fn look_at(&mut self, place: Place, exists: bool) -> anyhow::Result<()> {
-        match (exists, self.seen.contains_key(&place)) {
+        match (exists, self.seen.get(&place).is_some()) {
             (true, true) => self.compare(place).await,
             (true, false) => self.appear(place).await,
             (false, true) => self.vanish(place).await,

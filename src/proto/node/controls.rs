@@ -183,7 +183,7 @@ impl Node {
     ) {
         let path = self.path(at);
         if let Keying::Wireguard(wireguard) = &mut self.peers[at].keying {
-            wireguard.asked_at = path;
+            wireguard.handshakes().asked_at = path;
         }
         match path {
             None => {}

@@ -42,11 +42,8 @@ impl Node {
             return;
         }
         let Keying::Wireguard(wireguard) = &mut self.peers[at].keying else { return };
-        let kept = wireguard.doubtful.take(now);
-        if !wireguard.paths.is_kin() {
-            return;
-        }
-        for Kept { frame, original, .. } in kept {
+        let Some(kept) = wireguard.doubtful.take().filter(|_| wireguard.paths.is_kin()) else { return };
+        for Kept { frame, original, .. } in kept.into_packets(now) {
             if !self.may_copy(at, original, now) {
                 continue;
             }
@@ -92,7 +89,7 @@ impl Node {
         if let Keying::Wireguard(wireguard) = &mut peer.keying
             && wireguard.paths.is_silent(now)
         {
-            wireguard.doubtful.keep(frame, original, now);
+            wireguard.doubtful.get_or_insert_default().keep(frame, original, now);
         }
     }
 

@@ -63,11 +63,10 @@ impl Doubtful {
         }
     }
 
-    /// The path is no longer silent, or was given up: returns what was kept and is still of use.
-    pub(super) fn take(&mut self, now: Instant) -> VecDeque<Kept> {
+    /// What was kept and is still of use, the oldest first.
+    pub(super) fn into_packets(mut self, now: Instant) -> VecDeque<Kept> {
         self.expire(now);
-        self.bytes = 0;
-        std::mem::take(&mut self.packets)
+        self.packets
     }
 
     /// Forgets what is of no more use.
@@ -76,10 +75,6 @@ impl Doubtful {
             let oldest = self.packets.pop_front();
             self.bytes -= oldest.map_or(0, |kept| kept.frame.len());
         }
-    }
-
-    pub(super) fn is_empty(&self) -> bool {
-        self.packets.is_empty()
     }
 }
 
@@ -100,19 +95,19 @@ mod tests {
             doubtful.keep(vec![number; 1500], original(number.into()), now);
         }
         let kept: Vec<u64> = doubtful
-            .take(start() + Duration::from_secs(95))
+            .into_packets(start() + Duration::from_secs(95))
             .iter()
             .map(|kept| kept.original.counter)
             .collect();
         assert_eq!(kept, (36..40).collect::<Vec<_>>(), "ten found room");
-        assert!(doubtful.is_empty() && doubtful.bytes == 0);
     }
 
     #[test]
     fn small_packets_are_bounded_by_number() {
         let mut doubtful = Doubtful::default();
         (0..40).for_each(|counter| doubtful.keep(vec![0; 60], original(counter), start()));
-        let kept: Vec<u64> = doubtful.take(start()).iter().map(|kept| kept.original.counter).collect();
+        let kept: Vec<u64> =
+            doubtful.into_packets(start()).iter().map(|kept| kept.original.counter).collect();
         assert_eq!(kept, (24..40).collect::<Vec<_>>());
     }
 }

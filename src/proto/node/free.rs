@@ -71,10 +71,11 @@ impl Node {
         if wireguard.paths.is_silent(now) {
             // Counters of one frame are in a row: nothing else was sealed in between.
             if let (Some(first), Ok(packets)) = (original, Segmenter::new(frame, offload, *mtu)) {
-                wireguard.doubtful.keep_row(frame, packets, (first, datagrams), now);
+                let doubtful = wireguard.doubtful.get_or_insert_default();
+                doubtful.keep_row(frame, packets, (first, datagrams), now);
             }
-        } else if !wireguard.doubtful.is_empty() {
-            wireguard.doubtful.take(now);
+        } else if wireguard.doubtful.is_some() {
+            wireguard.doubtful = None;
         }
         wireguard.sessions.sealed = true;
         wireguard.paths.sent(link, to, Sent::Packet, bytes, Duration::ZERO, now);
@@ -119,7 +120,7 @@ impl Node {
     ) {
         let Keying::Wireguard(wireguard) = &mut self.peers[at].keying else { return };
         let mut message = Init { sender, noise: *noise, mac1: [0; 16], mac2: [0; 16] }.emit();
-        wireguard.cookies.stamp(&mut message, now);
+        wireguard.handshakes().cookies.stamp(&mut message, now);
         wireguard.tunnel.note_left(sender, Some(now));
         self.send_message(at, path, &message, now);
     }
@@ -135,7 +136,7 @@ impl Node {
     ) {
         let Keying::Wireguard(wireguard) = &mut self.peers[at].keying else { return };
         let mut message = Response { sender, receiver, noise: *noise, mac1: [0; 16], mac2: [0; 16] }.emit();
-        wireguard.cookies.stamp(&mut message, now);
+        wireguard.handshakes().cookies.stamp(&mut message, now);
         self.send_message(at, path, &message, now);
     }
 

@@ -138,7 +138,9 @@ impl Node {
         }
         peer.last_seen = Some(now);
         peer.heard_on = Some(path);
-        peer.silence.heard();
+        if let Some(silence) = peer.silence() {
+            silence.heard();
+        }
         // A session announces itself; a key shared beforehand shows by its first packet that the peer is there.
         if matches!(peer.keying, Keying::Symmetric(_)) && !std::mem::replace(&mut peer.up, true) {
             let peer = peer.public_key;
@@ -171,7 +173,9 @@ impl Node {
                 self.learn_mac(at, parsed.source, now);
                 let len = u64::try_from(packet.bytes.len()).unwrap_or(0);
                 let many = packet.destination.is_multicast();
-                self.peers[at].silence.ended();
+                if let Some(silence) = self.peers[at].silence() {
+                    silence.ended();
+                }
                 let received = &mut self.peers[at].received;
                 received.packets += 1;
                 received.bytes += len;
@@ -203,7 +207,7 @@ impl Node {
         let peer = &mut self.peers[at];
         if peer.kin() != Some(true) && peer.learn_mac(mac) {
             // Forgetting the last change costs a question after a restart.
-            self.store_due |= peer.mac_writes.take(now);
+            self.store_due |= peer.may_write_mac(now);
             self.flush(at, now);
         }
     }

@@ -232,7 +232,7 @@ impl Node {
         let Keying::Wireguard(wireguard) = &mut self.peers[at].keying else { return Ok(()) };
         wireguard.paths.set_kin(true, now);
         wireguard.paths.heard(path.0, path.1, Heard::Newest, now);
-        wireguard.answered_to = Some(path);
+        wireguard.handshakes().answered_to = Some(path);
         let agreed = check == wireguard.compression.check(false, ephemeral(&noise));
         let known = if agreed { wireguard.compression } else { Context::default() };
         wireguard.sessions.get(answer.sender).context = known;

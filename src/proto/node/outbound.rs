@@ -178,7 +178,9 @@ impl Node {
                     let peer = self.peers[at].public_key;
                     self.peers[at].up = true;
                     self.peers[at].prove_by = None;
-                    self.peers[at].silence.rekeyed(now);
+                    if let Some(silence) = self.peers[at].silence() {
+                        silence.rekeyed(now);
+                    }
                     self.push_event(if first { Event::PeerUp { peer } } else { Event::Rekeyed { peer } });
                     self.flush(at, now);
                 }

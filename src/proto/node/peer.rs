@@ -49,6 +49,22 @@ struct Resolving {
     next_at: Instant,
 }
 
+/// How a peer's MAC address is found, and found again.
+struct Resolver {
+    /// Limits how often a change of it is worth a write to disk.
+    writes: Bucket,
+    resolving: Option<Resolving>,
+    silence: Silence,
+    unresolved_until: Option<Instant>,
+}
+
+impl Resolver {
+    fn new() -> Self {
+        let writes = Bucket::new(4, Duration::from_secs(600));
+        Self { writes, resolving: None, silence: Silence::default(), unresolved_until: None }
+    }
+}
+
 /// A frame that waits.
 pub(super) struct Waiting {
     pub(super) frame: Vec<u8>,
@@ -72,11 +88,8 @@ pub(super) struct Peer {
     /// When it needs attention, and why.
     pub(super) timer: Option<(Instant, &'static str)>,
     pub(super) mac: Option<Mac>,
-    /// Limits how often a change of it is worth a write to disk.
-    pub(super) mac_writes: Bucket,
-    resolving: Option<Resolving>,
-    pub(super) silence: Silence,
-    unresolved_until: Option<Instant>,
+    /// What is under way about it. A WIREGUARD peer has none: no Ethernet header goes to it.
+    resolver: Option<Box<Resolver>>,
     waiting: VecDeque<Waiting>,
     waiting_bytes: usize,
     pub(super) message: u16,
@@ -106,6 +119,7 @@ pub(super) enum Resolution {
 impl Peer {
     /// Makes a peer that is nowhere yet.
     pub(super) fn new(public_key: PublicKey, keying: Keying) -> Self {
+        let resolver = (!matches!(keying, Keying::Wireguard(_))).then(|| Box::new(Resolver::new()));
         Self {
             public_key,
             keying,
@@ -117,10 +131,7 @@ impl Peer {
             told_state: SessionState::Idle,
             timer: None,
             mac: None,
-            mac_writes: Bucket::new(4, Duration::from_secs(600)),
-            resolving: None,
-            silence: Silence::default(),
-            unresolved_until: None,
+            resolver,
             waiting: VecDeque::new(),
             waiting_bytes: 0,
             message: 0,
@@ -218,20 +229,21 @@ impl Peer {
         if self.mac.is_some() || self.kin() == Some(true) {
             return (Resolution::Known, false);
         }
-        if self.unresolved_until.is_some_and(|until| now < until) {
+        let Some(resolver) = &mut self.resolver else { return (Resolution::Known, false) };
+        if resolver.unresolved_until.is_some_and(|until| now < until) {
             return (Resolution::Unresolved, false);
         }
-        match self.resolving {
+        match resolver.resolving {
             Some(resolving) if now < resolving.next_at => (Resolution::Asked, false),
             Some(resolving) if resolving.tries >= RESOLVE_TRIES => {
-                self.resolving = None;
-                self.unresolved_until = Some(now + UNRESOLVED_FOR);
+                resolver.resolving = None;
+                resolver.unresolved_until = Some(now + UNRESOLVED_FOR);
                 (Resolution::Unresolved, false)
             }
             resolving => {
                 let tries = resolving.map_or(1, |resolving| resolving.tries + 1);
                 let next_at = now + pace * 3 + Duration::from_secs(1);
-                self.resolving = Some(Resolving { tries, next_at });
+                resolver.resolving = Some(Resolving { tries, next_at });
                 (Resolution::Asked, true)
             }
         }
@@ -239,18 +251,30 @@ impl Peer {
 
     /// A frame goes to the peer's MAC address; returns whether to ask for that address again.
     pub(super) fn doubts_mac(&mut self, pace: Duration, now: Instant) -> bool {
-        self.mac.is_some() && self.kin() != Some(true) && self.silence.sent(pace * 3, now)
+        let is_asked_about = self.mac.is_some() && self.kin() != Some(true);
+        is_asked_about && self.resolver.as_mut().is_some_and(|resolver| resolver.silence.sent(pace * 3, now))
     }
 
     /// Learns the MAC address; returns whether that is news.
     pub(super) fn learn_mac(&mut self, mac: Mac) -> bool {
-        self.resolving = None;
-        self.unresolved_until = None;
+        let Some(resolver) = &mut self.resolver else { return false };
+        resolver.resolving = None;
+        resolver.unresolved_until = None;
         let news = neighbour::is_unicast(&mac) && mac != [0; 6] && self.mac.replace(mac) != Some(mac);
         if news {
-            self.silence.ended();
+            resolver.silence.ended();
         }
         news
+    }
+
+    /// Whether a change of the MAC address is worth a write to disk.
+    pub(super) fn may_write_mac(&mut self, now: Instant) -> bool {
+        self.resolver.as_mut().is_some_and(|resolver| resolver.writes.take(now))
+    }
+
+    /// The silence that makes the MAC address doubtful, of a peer that has one.
+    pub(super) fn silence(&mut self) -> Option<&mut Silence> {
+        self.resolver.as_mut().map(|resolver| &mut resolver.silence)
     }
 
     /// Returns the MAC address for frames to the peer.
@@ -304,9 +328,11 @@ impl Peer {
             Keying::Wireguard(wireguard) => wireguard.tunnel.proof_deadline().map(|at| (at, "proof")),
             Keying::Symmetric(_) => None,
         };
-        let resolving = self.resolving.map(|resolving| (resolving.next_at, "address"));
+        let resolver = self.resolver.as_ref();
+        let resolving =
+            resolver.and_then(|resolver| resolver.resolving).map(|resolving| (resolving.next_at, "address"));
         let expiry = self.waiting.iter().map(|waiting| waiting.expires).min().map(|at| (at, "expiry"));
-        let cooldown = self.unresolved_until.map(|at| (at, "address"));
+        let cooldown = resolver.and_then(|resolver| resolver.unresolved_until).map(|at| (at, "address"));
         // A gate that has opened in vain is not waited for again.
         let gates = [proof, resolving, expiry, cooldown].into_iter().flatten().filter(|(at, _)| *at > now);
         keying.into_iter().chain(gates).min()

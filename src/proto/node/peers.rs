@@ -3,7 +3,6 @@
 //! Queues, timers and tables elsewhere hold a peer's number. Whoever removes a peer takes its number out of them all; if
 //! one were overlooked it would name nobody, not somebody else.
 
-use std::collections::BTreeMap;
 use std::ops::{Index, IndexMut};
 
 use super::peer::Peer;
@@ -15,7 +14,8 @@ use crate::queue::PeerIndex;
 pub(super) struct Peers {
     /// In the order of their numbers.
     peers: Vec<(PeerIndex, Box<Peer>)>,
-    by_key: BTreeMap<PublicKey, PeerIndex>,
+    /// The numbers in the order of the peers' keys.
+    by_key: Vec<PeerIndex>,
     next: PeerIndex,
 }
 
@@ -24,20 +24,27 @@ impl Peers {
     pub(super) fn add(&mut self, peer: Peer) -> PeerIndex {
         let at = self.next;
         self.next += 1;
-        self.by_key.insert(peer.public_key, at);
+        let place = self.rank(&peer.public_key).unwrap_or_else(|place| place);
+        self.by_key.insert(place, at);
         self.peers.push((at, Box::new(peer)));
         at
     }
 
     pub(super) fn remove(&mut self, at: PeerIndex) -> Option<Peer> {
         let place = self.place(at)?;
-        let (_, peer) = self.peers.remove(place);
-        self.by_key.remove(&peer.public_key);
-        Some(*peer)
+        if let Ok(rank) = self.rank(&self.peers[place].1.public_key) {
+            self.by_key.remove(rank);
+        }
+        Some(*self.peers.remove(place).1)
     }
 
     pub(super) fn find(&self, key: &PublicKey) -> Option<PeerIndex> {
-        self.by_key.get(key).copied()
+        self.rank(key).ok().map(|rank| self.by_key[rank])
+    }
+
+    /// Where in `by_key` the peer with this key is, or would be.
+    fn rank(&self, key: &PublicKey) -> Result<usize, usize> {
+        self.by_key.binary_search_by(|at| self[*at].public_key.cmp(key))
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = (PeerIndex, &Peer)> {

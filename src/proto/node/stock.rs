@@ -184,7 +184,7 @@ impl Node {
             NotOpened::Replayed => DropReason::Replayed,
         })?;
         let proof = match opened {
-            opened if opened.confirmed && wireguard.answered_to == Some(path) => Heard::Answer,
+            opened if opened.confirmed && wireguard.answered_to() == Some(path) => Heard::Answer,
             _ if Control::is_probe(plaintext) => Heard::Question,
             opened if opened.newest && content_of(plaintext) == Content::Data => Heard::Packet,
             opened if opened.newest => Heard::Newest,
@@ -196,8 +196,8 @@ impl Node {
             wireguard.paths.heard(path.0, path.1, proof, now);
             // Where it makes us leave the path for another, what was kept goes there.
             let stays = wireguard.paths.current() == before;
-            if stays && !wireguard.doubtful.is_empty() && !wireguard.paths.is_silent(now) {
-                wireguard.doubtful.take(now);
+            if stays && wireguard.doubtful.is_some() && !wireguard.paths.is_silent(now) {
+                wireguard.doubtful = None;
             }
         }
         Ok(())
@@ -227,7 +227,7 @@ impl Node {
                 self.note_stamps(at, now);
                 if let Keying::Wireguard(wireguard) = &mut self.peers[at].keying {
                     wireguard.paths.heard(path.0, path.1, Heard::Newest, now);
-                    wireguard.answered_to = Some(path);
+                    wireguard.handshakes().answered_to = Some(path);
                 }
                 self.send_stock_response(at, path, (answer.sender, answer.receiver), &answer.noise, now);
                 (Some(at), Ok(()))
@@ -280,7 +280,7 @@ impl Node {
         self.peers[at].last_seen = Some(now);
         if let Keying::Wireguard(wireguard) = &mut self.peers[at].keying {
             // Somebody on the way may have sent it on from another place.
-            let proof = if wireguard.asked_at == Some(path) { Heard::Answer } else { Heard::Newest };
+            let proof = if wireguard.asked_at() == Some(path) { Heard::Answer } else { Heard::Newest };
             wireguard.paths.heard(path.0, path.1, proof, now);
         }
     }
@@ -296,7 +296,7 @@ impl Node {
         let Keying::Wireguard(wireguard) = &mut self.peers[at].keying else {
             return (Some(at), Err(DropReason::BadHandshake));
         };
-        let taken = wireguard.cookies.take(reply, now);
+        let taken = wireguard.handshakes.as_mut().is_some_and(|known| known.cookies.take(reply, now));
         (Some(at), if taken { Ok(()) } else { Err(DropReason::BadHandshake) })
     }
 

@@ -29,17 +29,14 @@ use crate::wg::tunnel::{Action, Content, Context, Readiness, Stamps, Tunnel};
 pub(super) struct Wireguard {
     pub(super) tunnel: Tunnel,
     pub(super) paths: Paths,
-    pub(super) cookies: Cookies,
+    /// Made with the first handshake message.
+    pub(super) handshakes: Option<Box<Handshakes>>,
     /// What both ends know of each other's addresses, if their configurations agree.
     pub(super) compression: Compression,
     /// What sessions keep for links where air is metered.
     pub(super) sessions: Sessions,
-    /// Where the last initiation of the peer's was answered: what proves that session from there has come back to us.
-    pub(super) answered_to: Option<(LinkId, LinkAddr)>,
-    /// Where the last initiation of ours went.
-    pub(super) asked_at: Option<(LinkId, LinkAddr)>,
-    /// What was sent while the path was silent.
-    pub(super) doubtful: Doubtful,
+    /// What was sent while the path was silent, if it is.
+    pub(super) doubtful: Option<Box<Doubtful>>,
     /// Our index of the initiation that waits in front of a metered link.
     pub(super) init: Option<u32>,
     /// What the paths were told of the session.
@@ -48,6 +45,34 @@ pub(super) struct Wireguard {
     pub(super) kept: Stamps,
     /// The path under which the node's table has the peer.
     pub(super) way: Option<(LinkId, LinkAddr)>,
+}
+
+/// What handshake messages leave to be remembered.
+pub(super) struct Handshakes {
+    /// For those in WireGuard's own framing.
+    pub(super) cookies: Cookies,
+    /// Where the last initiation of the peer's was answered: what proves that session from there has come back to us.
+    pub(super) answered_to: Option<(LinkId, LinkAddr)>,
+    /// Where the last initiation of ours went.
+    pub(super) asked_at: Option<(LinkId, LinkAddr)>,
+}
+
+impl Wireguard {
+    /// There is a handshake message to be remembered.
+    pub(super) fn handshakes(&mut self) -> &mut Handshakes {
+        self.handshakes.get_or_insert_with(|| {
+            let cookies = Cookies::new(self.tunnel.peer());
+            Box::new(Handshakes { cookies, answered_to: None, asked_at: None })
+        })
+    }
+
+    pub(super) fn answered_to(&self) -> Option<(LinkId, LinkAddr)> {
+        self.handshakes.as_ref()?.answered_to
+    }
+
+    pub(super) fn asked_at(&self) -> Option<(LinkId, LinkAddr)> {
+        self.handshakes.as_ref()?.asked_at
+    }
 }
 
 impl Node {
@@ -61,12 +86,10 @@ impl Node {
         let mut wireguard = Wireguard {
             tunnel,
             paths: Paths::new(false, bulk(config)),
-            cookies: Cookies::new(&key),
+            handshakes: None,
             compression: Compression::default(),
             sessions: Sessions::default(),
-            answered_to: None,
-            asked_at: None,
-            doubtful: Doubtful::default(),
+            doubtful: None,
             init: None,
             session: false,
             kept: known,
@@ -319,7 +342,9 @@ impl Node {
         if let Keying::Wireguard(wireguard) = &mut self.peers[at].keying {
             wireguard.paths.handle_timeout(now);
             wireguard.sessions.handle_timeout(now);
-            wireguard.doubtful.expire(now);
+            if let Some(doubtful) = &mut wireguard.doubtful {
+                doubtful.expire(now);
+            }
         }
         if self.peers[at].prove_by.is_some_and(|by| by <= now) {
             self.confirm(at, now);

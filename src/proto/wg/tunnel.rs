@@ -41,7 +41,7 @@ use std::time::{Duration, Instant};
 use self::alive::Alive;
 use self::attempts::Attempts;
 use self::doubt::Doubt;
-use self::handshake::Handshake;
+use self::handshake::{Handshake, Limits};
 use self::keyring::Keyring;
 pub use self::terms::{
     Action, Answer, Content, Context, Framing, HandshakeError, NotOpened, Opened, Readiness, Stamps,
@@ -51,7 +51,6 @@ use super::regime::Regime;
 use super::session::Sealing;
 use crate::event::SessionState;
 use crate::key::{PresharedKey, PublicKey};
-use crate::limit::Bucket;
 
 /// The machine. See the module's introduction.
 pub struct Tunnel {
@@ -63,7 +62,8 @@ pub struct Tunnel {
     parked: bool,
     metered_too: bool,
     keys: Keyring,
-    attempts: Attempts,
+    /// While there are any.
+    attempts: Option<Box<Attempts>>,
     handshake: Option<Handshake>,
     /// When the last initiation was made.
     last_init: Option<Instant>,
@@ -73,12 +73,11 @@ pub struct Tunnel {
     /// Sessions that we answered for in a row and that nobody proved.
     unproven: u8,
     stamps: Stamps,
-    /// Limits how many initiations are answered, in stock framing and else.
-    answers: (Bucket, Bucket),
-    /// Limits how many responses without an index are looked at.
-    responses: Bucket,
+    /// Made when the first handshake message comes.
+    limits: Option<Box<Limits>>,
     alive: Alive,
-    doubt: Doubt,
+    /// Made when there is a first sign.
+    doubt: Option<Box<Doubt>>,
     last_heard: Option<Instant>,
     /// A handshake is wanted for its own sake since then.
     wanted: Option<Instant>,
@@ -99,7 +98,7 @@ impl Tunnel {
             parked: true,
             metered_too: false,
             keys: Keyring::default(),
-            attempts: Attempts::default(),
+            attempts: None,
             handshake: None,
             last_init: None,
             cooldown: None,
@@ -107,10 +106,9 @@ impl Tunnel {
             away: false,
             unproven: 0,
             stamps: Stamps::default(),
-            answers: (handshake::STOCK_ANSWERS, handshake::TERSE_ANSWERS),
-            responses: handshake::TERSE_RESPONSES,
+            limits: None,
             alive: Alive::default(),
-            doubt: Doubt::default(),
+            doubt: None,
             last_heard: None,
             wanted: None,
             wanted_where_free: false,
@@ -160,13 +158,15 @@ impl Tunnel {
     }
 
     /// Returns how many initiations were lost since this was asked last.
-    pub const fn take_lost(&mut self) -> u32 {
-        self.attempts.take_lost()
+    pub fn take_lost(&mut self) -> u32 {
+        self.attempts.as_mut().map_or(0, |attempts| attempts.take_lost())
     }
 
     /// An initiation was handed to a link, or (`None`) the link gave it back.
     pub fn note_left(&mut self, sender: u32, left: Option<Instant>) {
-        self.attempts.note_left(sender, left);
+        if let Some(attempts) = &mut self.attempts {
+            attempts.note_left(sender, left);
+        }
     }
 
     /// On links where air is free, how often at least the peer is to hear something.
@@ -218,7 +218,9 @@ impl Tunnel {
         let earlier = |at: Instant| at.checked_sub(slept).unwrap_or(at);
         self.last_init = self.last_init.map(earlier);
         self.cooldown = self.cooldown.map(earlier);
-        self.attempts.slept(slept);
+        if let Some(attempts) = &mut self.attempts {
+            attempts.slept(slept);
+        }
         if self.keys.slept(slept) {
             self.ended();
         }
@@ -239,8 +241,14 @@ impl Tunnel {
         self.handshake = None;
         self.wanted = None;
         self.alive.rest();
-        self.attempts.clear();
+        self.clear_attempts();
         self.keys.clear();
+    }
+
+    fn clear_attempts(&mut self) {
+        if let Some(attempts) = &mut self.attempts {
+            attempts.clear();
+        }
     }
 
     /// Whether there is a path on which air is free.
@@ -255,10 +263,13 @@ impl Tunnel {
     /// What the machine wants done next.
     pub fn poll_action(&mut self) -> Option<Action> {
         let released = |index| Action::Released { index };
-        let gone = self.keys.poll_gone().or_else(|| self.attempts.poll_gone());
+        let attempts = &mut self.attempts;
+        let gone = self.keys.poll_gone().or_else(|| attempts.as_mut()?.poll_gone());
         let next = gone.map(released).or_else(|| self.actions.pop_front());
         if next.is_none() {
-            self.actions = VecDeque::new(); // An idle peer keeps no memory for it.
+            // An idle peer keeps no memory for them.
+            self.actions = VecDeque::new();
+            self.attempts.take_if(|attempts| attempts.are_over());
         }
         next
     }
@@ -303,7 +314,9 @@ impl Tunnel {
     fn is_due(&self, now: Instant) -> bool {
         let is_silent = match self.regime {
             Regime::Free => false,
-            Regime::Metered { pace } => self.doubt.is_unanswered(pace, now),
+            Regime::Metered { pace } => {
+                self.doubt.as_ref().is_some_and(|doubt| doubt.is_unanswered(pace, now))
+            }
         };
         is_silent || self.keys.current.as_ref().is_some_and(|current| current.is_due(self.regime, now))
     }
@@ -313,7 +326,9 @@ impl Tunnel {
         let current = self.keys.current.as_mut().filter(|current| current.seals(self.regime, now))?;
         match self.regime {
             Regime::Free => self.alive.sent(content, now),
-            Regime::Metered { .. } if content == Content::Data => self.doubt.sent(now),
+            Regime::Metered { .. } if content == Content::Data => {
+                self.doubt.get_or_insert_default().sent(now);
+            }
             Regime::Metered { .. } => {}
         }
         Some(current.sealing())
@@ -353,7 +368,10 @@ impl Tunnel {
     /// When [`Self::handle_timeout`] is due, and why.
     #[must_use]
     pub fn deadline(&self) -> Option<(Instant, &'static str)> {
-        let keys = [self.keys.deadline(self.metered_too()), self.attempts.deadline()];
+        let keys = [
+            self.keys.deadline(self.metered_too()),
+            self.attempts.as_ref().and_then(|attempts| attempts.deadline()),
+        ];
         let handshake = self.handshake.as_ref().map(|handshake| (handshake.next_at, "handshake"));
         let wanted = self.wanted.map(|at| (at, "renewal"));
         let traffic = [handshake, wanted, self.alive.deadline()];
@@ -362,7 +380,9 @@ impl Tunnel {
     }
 
     fn expire(&mut self, now: Instant) {
-        self.attempts.expire(now);
+        if let Some(attempts) = &mut self.attempts {
+            attempts.expire(now);
+        }
         if self.keys.expire(self.metered_too(), now) {
             self.ended();
         }

@@ -114,6 +114,11 @@ impl Attempts {
         std::mem::replace(&mut self.lost, 0)
     }
 
+    /// Whether there is nothing left to be known of them.
+    pub(super) fn are_over(&self) -> bool {
+        self.tried.is_empty() && self.gone.is_empty() && self.lost == 0
+    }
+
     pub(super) fn poll_gone(&mut self) -> Option<u32> {
         self.gone.pop()
     }

@@ -13,11 +13,11 @@ use crate::wg::sign;
 use crate::wg::tai64n::Tai64n;
 
 /// How many initiations in stock framing are answered: WireGuard's fifty a second, which is also as fast as timestamps go.
-pub(super) const STOCK_ANSWERS: Bucket = Bucket::new(5, Duration::from_millis(20));
+const STOCK_ANSWERS: Bucket = Bucket::new(5, Duration::from_millis(20));
 /// How many others. The genuine ones come seconds apart.
-pub(super) const TERSE_ANSWERS: Bucket = Bucket::new(4, Duration::from_secs(10));
+const TERSE_ANSWERS: Bucket = Bucket::new(4, Duration::from_secs(10));
 /// How many responses that name no index are looked at: each is tried against several initiations.
-pub(super) const TERSE_RESPONSES: Bucket = Bucket::new(4, Duration::from_secs(2));
+const TERSE_RESPONSES: Bucket = Bucket::new(4, Duration::from_secs(2));
 /// From this try on, reach as far as the link can.
 const FAR_FROM_TRY: u32 = 2;
 /// Sessions in a row that we answered for, and that frames and handshakes of ours wait for though none was proven: a peer
@@ -33,6 +33,22 @@ pub(super) struct Handshake {
     pub(super) next_at: Instant,
     /// An initiation of the peer's that crossed ours was passed over. Once: it may be that ours do not arrive.
     passed_over: bool,
+}
+
+/// How much of a peer's handshakes is looked at.
+pub(super) struct Limits {
+    /// Initiations that are answered, in stock framing.
+    stock: Bucket,
+    /// And else.
+    terse: Bucket,
+    /// Responses without an index.
+    responses: Bucket,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { stock: STOCK_ANSWERS, terse: TERSE_ANSWERS, responses: TERSE_RESPONSES }
+    }
 }
 
 impl Tunnel {
@@ -118,7 +134,7 @@ impl Tunnel {
         let Ok((initiation, noise)) = made else { return self.keys.release(sender) };
         self.stamps.sent = Some(stamp);
         self.last_init = Some(context.now);
-        self.attempts.push(initiation, sender, context.now);
+        self.attempts.get_or_insert_default().push(initiation, sender, context.now);
         self.actions.push_back(Action::SendInit { sender, noise, far });
     }
 
@@ -157,7 +173,7 @@ impl Tunnel {
         if framing == Framing::Terse && self.passes_over(now) {
             return Err(HandshakeError::Crossed);
         }
-        let (stock, terse) = &mut self.answers;
+        let Limits { stock, terse, .. } = &mut **self.limits.get_or_insert_default();
         if !(if framing == Framing::Terse { terse } else { stock }).take(now) {
             return Err(HandshakeError::Flood);
         }
@@ -211,13 +227,22 @@ impl Tunnel {
         let now = context.now;
         self.expire(now);
         let index = match framing {
-            Framing::Stock { receiver, .. } if self.attempts.has(receiver) => Some(receiver),
-            Framing::Terse if self.attempts.is_empty() => return Err(HandshakeError::Rejected),
-            Framing::Terse if !self.responses.take(now) => return Err(HandshakeError::Flood),
+            Framing::Stock { receiver, .. }
+                if self.attempts.as_ref().is_some_and(|attempts| attempts.has(receiver)) =>
+            {
+                Some(receiver)
+            }
+            Framing::Terse if self.attempts.as_ref().is_none_or(|attempts| attempts.is_empty()) => {
+                return Err(HandshakeError::Rejected);
+            }
+            Framing::Terse if !self.limits.get_or_insert_default().responses.take(now) => {
+                return Err(HandshakeError::Flood);
+            }
             Framing::Terse => None,
             Framing::Stock { .. } => return Err(HandshakeError::Rejected),
         };
-        let answered = self.attempts.finish(index, noise, now).map_err(|_| HandshakeError::Rejected)?;
+        let attempts = self.attempts.as_mut().ok_or(HandshakeError::Rejected)?;
+        let answered = attempts.finish(index, noise, now).map_err(|_| HandshakeError::Rejected)?;
         let indices = match framing {
             Framing::Stock { sender, receiver } => (receiver, sender),
             Framing::Terse => {
@@ -238,7 +263,9 @@ impl Tunnel {
     fn complete(&mut self, secrets: Secrets, indices: (u32, u32), now: Instant) {
         let first = !self.is_usable(now) || self.away;
         self.keys.install(Box::new(Keypair::new(secrets, true, indices, now)), now);
-        self.doubt.renewed();
+        if let Some(doubt) = &mut self.doubt {
+            doubt.renewed();
+        }
         self.settled(now);
         self.alive.renewed();
         self.actions.extend([Action::Usable { first }, Action::Confirm]);
@@ -249,7 +276,7 @@ impl Tunnel {
         let first = !self.is_usable(now) || self.away;
         let crossed = self.keys.confirm(self.identity.public() < &self.peer, now);
         // The peer has no use for an answer to these.
-        self.attempts.clear();
+        self.clear_attempts();
         self.settled(now);
         self.actions.push_back(Action::Usable { first });
         if crossed {

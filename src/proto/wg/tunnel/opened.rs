@@ -73,8 +73,12 @@ impl Tunnel {
     /// A datagram of this peer's, as it seems, was opened by nothing: the peer may have other keys than we. For peers that do
     /// the same; WireGuard itself has nothing like it.
     pub fn unopened(&mut self, context: &mut Context<'_>) {
+        if self.parked {
+            return;
+        }
         let has_keys = self.keys.all().next().is_some();
-        if !self.parked && self.doubt.unopened(has_keys, self.handshake.is_some(), context.now) {
+        let is_busy = self.handshake.is_some();
+        if self.doubt.get_or_insert_default().unopened(has_keys, is_busy, context.now) {
             self.start(context);
         }
     }
@@ -82,7 +86,9 @@ impl Tunnel {
     /// The peer lives, and its keys are ours.
     fn heard(&mut self, now: Instant) {
         self.last_heard = Some(now);
-        self.doubt.heard();
+        if let Some(doubt) = &mut self.doubt {
+            doubt.heard();
+        }
         self.failures = 0;
         self.cooldown = None;
         if std::mem::take(&mut self.away) && self.is_usable(now) {

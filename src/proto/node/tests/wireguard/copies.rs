@@ -1,8 +1,11 @@
 //! Packets that are sent again when a silent path is given up: whether the path was dead or only slow, each arrives once.
 
+use std::collections::VecDeque;
+
 use super::*;
 use crate::control::Control;
 use crate::node::copies::copy_of;
+use crate::node::doubtful::Kept;
 use crate::node::wireguard::Wireguard;
 use crate::queue::Original;
 use crate::terse::frame::counter_low;
@@ -28,6 +31,11 @@ fn wireguard(duo: &mut Duo, at: usize) -> &mut Wireguard {
         Keying::Wireguard(wireguard) => wireguard,
         Keying::Pki(_) | Keying::Symmetric(_) => panic!("it is a WIREGUARD peer"),
     }
+}
+
+/// What the first one kept.
+fn take_kept(duo: &mut Duo, now: Instant) -> VecDeque<Kept> {
+    wireguard(duo, 0).doubtful.take().map(|doubtful| doubtful.into_packets(now)).unwrap_or_default()
 }
 
 /// Two that speak by cable, which from packet 4 of the first one's on brings no answer in time: 5 and 6 are kept.
@@ -135,9 +143,9 @@ fn what_another_session_sealed_is_not_copied() {
     let original = last_sealed(&mut duo);
     let now = duo.now;
     let old = Original { session: original.session.wrapping_add(1), counter: original.counter };
-    wireguard(&mut duo, 0).doubtful.take(now);
-    wireguard(&mut duo, 0).doubtful.keep(packet(0, 7, 20), old, now);
-    wireguard(&mut duo, 0).doubtful.keep(packet(0, 8, 20), original, now);
+    wireguard(&mut duo, 0).doubtful = None;
+    wireguard(&mut duo, 0).doubtful.get_or_insert_default().keep(packet(0, 7, 20), old, now);
+    wireguard(&mut duo, 0).doubtful.get_or_insert_default().keep(packet(0, 8, 20), original, now);
     duo.seconds(4);
     assert_eq!(duo.numbers(1), [1, 2, 8]);
 }
@@ -146,12 +154,12 @@ fn what_another_session_sealed_is_not_copied() {
 fn a_copy_that_is_kept_again_names_the_first_original() {
     let mut duo = into_silence(Duo::on_cable(), |duo| duo.delay = SPIKE);
     let (at, now) = (peer(&duo, 0), duo.now);
-    let original = wireguard(&mut duo, 0).doubtful.take(now)[0].original;
+    let original = take_kept(&mut duo, now)[0].original;
     duo.nodes[0].copy_free(at, (UDP, udp(1)), packet(0, 5, 20), original, now);
     duo.drain();
-    let kept = wireguard(&mut duo, 0).doubtful.take(now);
+    let kept = take_kept(&mut duo, now);
     assert_eq!(kept.iter().map(|kept| kept.original).collect::<Vec<_>>(), [original]);
-    wireguard(&mut duo, 0).doubtful.keep(packet(0, 5, 20), original, now);
+    wireguard(&mut duo, 0).doubtful.get_or_insert_default().keep(packet(0, 5, 20), original, now);
     duo.seconds(20);
     assert_eq!(duo.numbers(1).iter().filter(|number| **number == 5).count(), 1, "{:?}", duo.numbers(1));
 }
@@ -164,7 +172,7 @@ fn a_stock_peer_gets_no_copies() {
     duo.cable(false);
     duo.delay = CABLE;
     duo.seconds(10);
-    assert!(wireguard(&mut duo, 0).doubtful.is_empty());
+    assert!(wireguard(&mut duo, 0).doubtful.is_none());
     assert_eq!(duo.numbers(1), [1, 2], "nothing comes by radio");
     assert_eq!((drops(&duo, 1, DropReason::Replayed), drops(&duo, 1, DropReason::Duplicate)), (0, 0));
 }
