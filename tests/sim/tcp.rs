@@ -371,7 +371,7 @@ impl Tcp {
                 }
             }
             None => {
-                self.sent.flights.push_back(Flight { start, end, sent: now, times: 1, fate: Fate::Flying })
+                self.sent.flights.push_back(Flight { start, end, sent: now, times: 1, fate: Fate::Flying });
             }
         }
         self.next = self.next.max(end);
