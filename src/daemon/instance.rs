@@ -375,6 +375,8 @@ impl Instance {
 
     /// Takes out of the core what is to be done, as much as one turn may; returns whether there may be more.
     fn drain(&mut self) -> anyhow::Result<bool> {
+        // What woke the task may have been none of what looks by itself.
+        self.look_at_clocks();
         let now = Instant::now();
         let mut more = false;
         let mut may_send = self.unblock(now)? && self.store.save(&mut self.node, now);

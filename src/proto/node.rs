@@ -8,11 +8,11 @@
 //! frame wait for what it lacks, queues it on a link, and seals it when it leaves. A datagram's way in: `inbound` opens
 //! it, checks that the peer may speak as the inner source, and hands the frame to the interface. `peer` and `pki` hold a
 //! peer's state, `links` a link's (`link_news` is what its driver says), `store` the state file, `durable` and `stamps` what goes into it.
-//! `roster` changes the peers while all this runs; `ping` pings them, and `quality` is what is measured of them.
+//! `roster` changes the peers while all this runs; `ping` pings them, and `quality` is what is measured of them. `moving` does
+//! what a peer's paths want, `copies` sends again what a silent path may have lost, `timers` says when the node wants attention.
 //!
-//! Invariants: every packet comes out, waits in a bounded place, or is counted in a [`DropReason`]; a peer's timer in
-//! `timers` is that of its state, but for the one peer that is
-//! `unsettled` until the next poll.
+//! Invariants: every packet comes out, waits in a bounded place, or is counted in a [`DropReason`]; what is set for a peer in
+//! the node's `timers` is the time of its state, but for the one peer that is `unsettled` until the next poll.
 
 mod controls;
 mod copies;

@@ -217,9 +217,7 @@ impl Host {
     pub fn start(&mut self) -> Result<()> {
         self.running = Some(match self.who {
             Who::Ours => {
-                let mut daemon = Daemon::new(Make::Ours, self.name, self.config(), &self.dir);
-                daemon.arguments.clone_from(&self.arguments);
-                daemon.environment.clone_from(&self.environment);
+                let mut daemon = self.new_daemon();
                 daemon.start(&self.namespace)?;
                 Running::Ours(Box::new(daemon))
             }
@@ -236,10 +234,17 @@ impl Host {
     /// # Errors
     /// If it does not start.
     pub fn start_by(&mut self, file: &Path) -> Result<()> {
-        let mut daemon = Daemon::new(Make::Ours, self.name, self.config(), &self.dir);
+        let mut daemon = self.new_daemon();
         daemon.start_by(file, &self.namespace)?;
         self.running = Some(Running::Ours(Box::new(daemon)));
         Ok(())
+    }
+
+    fn new_daemon(&self) -> Daemon {
+        let mut daemon = Daemon::new(Make::Ours, self.name, self.config(), &self.dir);
+        daemon.arguments.clone_from(&self.arguments);
+        daemon.environment.clone_from(&self.environment);
+        daemon
     }
 
     /// Writes how it is set up as `wg-quick` reads it.

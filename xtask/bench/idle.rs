@@ -30,6 +30,7 @@ const MEMORY_GOAL_KB: u64 = 10_000;
 #[serde(rename_all = "lowercase")]
 enum Who {
     /// Ours, with a session of version 1.
+    #[serde(alias = "ours")]
     Version1,
     /// Ours, with one of WireGuard's.
     WireGuard,
@@ -63,6 +64,7 @@ impl Who {
 /// What one lab found.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Found {
+    #[serde(alias = "make")]
     who: Who,
     /// What the air carried, both ways.
     air: Account,

@@ -222,7 +222,6 @@ fn an_ipv6_address_raises_the_default_mtu_to_what_ipv6_needs() {
     assert_eq!(fine(&base().replace("10.0.0.1/24", "fd00::1/64")).mtu, 1280);
 }
 
-/// Each error, told in full: file, line, key, what is wrong, what would be right.
 #[test]
 fn a_network_may_begin_without_a_peer() {
     let (interface, _) = base().split_once("[Peer]").map(|(a, b)| (a.to_owned(), b.to_owned())).unwrap();

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use meshnet_proto::config::PeerMode;
+use meshnet_proto::path::Tier;
 use meshnet_sim::packet::Kind;
 use meshnet_sim::world::{PairPlan, StationPlan, Ways};
 use meshnet_sim::{Plan, World};
@@ -19,7 +20,11 @@ fn nor_does_a_session_of_wireguards_by_radio() {
 
 #[test]
 fn nor_does_one_that_has_moved_to_where_air_is_free() {
-    sleeps_through(wireguard(Ways::Both, true));
+    let world = sleeps_through(wireguard(Ways::Both, true));
+    for station in &world.stations {
+        let ways = station.node().expect("it runs").snapshot(world.now).peers.remove(0).ways;
+        assert_eq!(ways.expect("it is a peer of mode WIREGUARD").tier, Tier::Direct);
+    }
 }
 
 fn wireguard(ways: Ways, attached: bool) -> Plan {
@@ -29,7 +34,7 @@ fn wireguard(ways: Ways, attached: bool) -> Plan {
 }
 
 /// After a ping and an hour, two daemons are silent for a day, on all links.
-fn sleeps_through(plan: Plan) {
+fn sleeps_through(plan: Plan) -> World {
     let mut world = World::new(plan);
     world.run(Duration::from_secs(2));
     world.send(0, 1, Kind::Ping, 20);
@@ -50,4 +55,5 @@ fn sleeps_through(plan: Plan) {
         };
         assert!(times <= expected, "{times} wakeups for {why}");
     }
+    world
 }

@@ -120,7 +120,7 @@ pub(super) fn write(found: &Found) -> Section {
         section.goals = goals(&ours.turn, base, &others);
         section.goals.extend(ours.wakeups.map(|wakeups| Goal {
             met: wakeups == 0.0,
-            text: format!("nothing periodic when idle: {wakeups:.0} wakeups per minute of both ends (none)"),
+            text: format!("nothing periodic when idle: {wakeups:.1} wakeups per minute of both ends (none)"),
         }));
     }
     section

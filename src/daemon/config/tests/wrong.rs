@@ -2,6 +2,7 @@
 
 use super::*;
 
+/// Each error, told in full: file, line, key, what is wrong, what would be right.
 #[test]
 fn each_mistake_is_told_where_it_is_and_how_to_mend_it() {
     let base = base();
