@@ -2,7 +2,7 @@
 //!
 //! A control message is the whole plaintext of a sealed message, in either encoding of a session. Its first byte is its kind,
 //! `0x01..=0x0f`, where an IP packet has `0x4?` or `0x6?`, a compressed packet anything above `0x0f`, and a keepalive
-//! nothing. It is only ever sent to a peer that is known to be meshnet: a stock WireGuard peer would drop it. `docs/terse.md`
+//! nothing. It is only sent to a peer that is known to be meshnet, but for the one probe that finds that out: a stock WireGuard peer drops it. `docs/terse.md`
 //! has the specification (section 7).
 //!
 //! | kind | message | then |

@@ -48,7 +48,11 @@ impl Node {
     pub fn handle_resume(&mut self, slept: Duration, now: Instant) {
         for at in self.peers.numbers() {
             match &mut self.peers[at].keying {
-                Keying::Wireguard(wireguard) => wireguard.tunnel.slept(slept, now),
+                Keying::Wireguard(wireguard) => {
+                    wireguard.tunnel.slept(slept, now);
+                    // Whoever sent it before the sleep waits for it no more.
+                    wireguard.doubtful = None;
+                }
                 Keying::Pki(pki) => pki.slept(slept, now),
                 // Its key is for ever.
                 Keying::Symmetric(_) => continue,

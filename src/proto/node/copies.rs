@@ -7,7 +7,8 @@
 //! repetition.
 //!
 //! The packet inside is compressed as on metered links, though without what flows know: so a copy is no longer than a packet
-//! of full length, whose way through a path has shown itself, and the rules for packets hold for it in each respect.
+//! of full length, whose way through a path has shown itself (but for IPv4 with options and rare protocols over IPv6: five
+//! bytes more at most), and the rules for packets hold for it. A packet and its copies are counted once as sent, with the packet.
 //!
 //! Invariants: no copy goes to a peer that is not known to be meshnet; none is sealed under another session than its
 //! original, or so late that the peer could not tell; a copy of a copy names the first original.
@@ -44,14 +45,9 @@ impl Node {
         let Keying::Wireguard(wireguard) = &mut self.peers[at].keying else { return };
         let Some(kept) = wireguard.doubtful.take().filter(|_| wireguard.paths.is_kin()) else { return };
         for Kept { frame, original, .. } in kept.into_packets(now) {
-            if !self.may_copy(at, original, now) {
-                continue;
+            if self.may_copy(at, original, now) {
+                self.admit_wireguard(at, frame, None, Some(original), now);
             }
-            // What is sent again is counted once.
-            let sent = &mut self.peers[at].sent;
-            sent.packets = sent.packets.saturating_sub(1);
-            sent.bytes = sent.bytes.saturating_sub(len_of(&frame));
-            self.admit_wireguard(at, frame, None, Some(original), now);
         }
     }
 
@@ -83,10 +79,7 @@ impl Node {
         if !self.send_free(at, path, &plaintext, Content::Data, now) {
             return self.account.count(at, DropReason::QueueOverflow);
         }
-        let peer = &mut self.peers[at];
-        peer.sent.packets += 1;
-        peer.sent.bytes += len_of(&frame);
-        if let Keying::Wireguard(wireguard) = &mut peer.keying
+        if let Keying::Wireguard(wireguard) = &mut self.peers[at].keying
             && wireguard.paths.is_silent(now)
         {
             wireguard.doubtful.get_or_insert_default().keep(frame, original, now);
@@ -119,8 +112,4 @@ impl Node {
         }
         self.in_order(at, path, (index, own), packet, now)
     }
-}
-
-fn len_of(frame: &[u8]) -> u64 {
-    u64::try_from(packet_of(frame).len()).unwrap_or(u64::MAX)
 }

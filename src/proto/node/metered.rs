@@ -91,7 +91,7 @@ impl Node {
             session.keep(counter, entry.segment(), (sealed, name), cut, lifetime, now);
         }
         wireguard.sessions.sealed = true;
-        if entry.class != Class::Control {
+        if entry.class != Class::Control && entry.original.is_none() {
             let sent = &mut self.peers[at].sent;
             sent.packets += 1;
             sent.bytes += u64::try_from(packet.len()).unwrap_or(0);

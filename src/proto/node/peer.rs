@@ -105,6 +105,15 @@ pub(super) struct Peer {
     probed: bool,
 }
 
+/// Whether frames go to a peer with their Ethernet header.
+const fn has_ethernet(keying: &Keying) -> bool {
+    !matches!(keying, Keying::Wireguard(_))
+}
+
+fn resolver_for(keying: &Keying) -> Option<Box<Resolver>> {
+    has_ethernet(keying).then(|| Box::new(Resolver::new()))
+}
+
 /// What to do about a peer's MAC address.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Resolution {
@@ -119,9 +128,9 @@ pub(super) enum Resolution {
 impl Peer {
     /// Makes a peer that is nowhere yet.
     pub(super) fn new(public_key: PublicKey, keying: Keying) -> Self {
-        let resolver = (!matches!(keying, Keying::Wireguard(_))).then(|| Box::new(Resolver::new()));
         Self {
             public_key,
+            resolver: resolver_for(&keying),
             keying,
             endpoints: Vec::new(),
             allowed_ips: Vec::new(),
@@ -131,7 +140,6 @@ impl Peer {
             told_state: SessionState::Idle,
             timer: None,
             mac: None,
-            resolver,
             waiting: VecDeque::new(),
             waiting_bytes: 0,
             message: 0,
@@ -144,6 +152,15 @@ impl Peer {
             complaints: Bucket::new(1, Duration::from_secs(3600)),
             probed: false,
         }
+    }
+
+    /// Gives it other keys, of any mode; returns the old ones.
+    pub(super) fn set_keying(&mut self, keying: Keying) -> Keying {
+        if self.resolver.is_some() != has_ethernet(&keying) {
+            self.resolver = resolver_for(&keying);
+        }
+        self.prove_by = None;
+        std::mem::replace(&mut self.keying, keying)
     }
 
     /// Whether a configuration means the keys that the peer has.

@@ -188,7 +188,7 @@ impl Node {
     /// Gives a peer other keys. What was sealed with the old ones, or belongs to their handshakes, is of no more use.
     fn set_keying(&mut self, at: PeerIndex, keying: Keying, now: Instant) {
         let peer = &mut self.peers[at];
-        let (key, mut old) = (peer.public_key, std::mem::replace(&mut peer.keying, keying));
+        let (key, mut old) = (peer.public_key, peer.set_keying(keying));
         let was_up = std::mem::take(&mut peer.up);
         self.close_wireguard(at, &mut old);
         self.retire(key, &old, now);

@@ -192,10 +192,9 @@ impl Node {
         };
         peer.last_seen = Some(now);
         if !inside {
-            let before = wireguard.paths.current();
             wireguard.paths.heard(path.0, path.1, proof, now);
-            // Where it makes us leave the path for another, what was kept goes there.
-            let stays = wireguard.paths.current() == before;
+            // Where this, or what came before it in the row, makes us leave the path for another, what was kept goes there.
+            let stays = wireguard.paths.current() == wireguard.way;
             if stays && wireguard.doubtful.is_some() && !wireguard.paths.is_silent(now) {
                 wireguard.doubtful = None;
             }

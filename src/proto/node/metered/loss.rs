@@ -87,10 +87,8 @@ impl Losses {
 
     /// The peer asked for parts of a packet.
     pub(super) fn asked(&mut self, name: (u8, u16), bitmap: u16) {
-        let mut packets = self.ways.iter_mut().flat_map(|way| &mut way.packets);
-        if let Some(packet) = packets.find(|packet| packet.name == name) {
-            packet.asked(bitmap.into());
-        }
+        let packets = self.ways.iter_mut().flat_map(|way| &mut way.packets);
+        packets.filter(|packet| packet.name == name).for_each(|packet| packet.asked(bitmap.into()));
     }
 
     /// Returns the share of datagrams that a way loses, 0 to 1.

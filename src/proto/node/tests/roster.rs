@@ -124,6 +124,18 @@ fn what_was_a_peers_is_not_its_successors() {
 }
 
 #[test]
+fn a_peer_that_changes_its_mode_is_asked_for_its_mac_address_where_there_is_one() {
+    let mut world = established(&Setup::default());
+    let (peer, now) = (planned(&world, 0), world.now);
+    for mode in [PeerMode::Wireguard, PeerMode::Pki] {
+        world.nodes[0].set_peer(&PeerConfig { mode, ..peer.clone() }, now).unwrap();
+        let at = world.nodes[0].peers.numbers()[0];
+        let asks = world.nodes[0].peers[at].silence().is_some();
+        assert_eq!(asks, mode == PeerMode::Pki, "{mode:?}");
+    }
+}
+
+#[test]
 fn a_bad_change_changes_nothing() {
     let mut world = established(&Setup::default());
     let (peer, now) = (planned(&world, 0), world.now);
