@@ -257,7 +257,7 @@ pub fn run_for(namespace: &Namespace, program: &str, arguments: &[&str]) -> Resu
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ping::Ping;
+    use crate::ping::{self, Ping};
     use crate::story;
 
     const WEST: &str = "192.0.2.1/24";
@@ -296,6 +296,8 @@ mod tests {
             let (west, east) = (Namespace::new()?, Namespace::new()?);
             let roughness = Roughness { loss: 0.3, delay: Duration::from_millis(100), reorder: 0.0, seed: 1 };
             let _cable = Cable::rough("wifi0", [(&west, WEST), (&east, EAST)], roughness, dir)?;
+            // Until a question for the neighbour and its answer both arrive, a second apart, nothing else goes.
+            ping::until_answered(&west, "192.0.2.2", Duration::from_secs(30))?;
             let trips = answered(&west, 60)?;
             // Half of them: both ways survive with 0.7 * 0.7.
             assert!((15..=45).contains(&trips.len()), "{} of 60 answered", trips.len());
