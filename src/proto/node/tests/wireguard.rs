@@ -329,24 +329,25 @@ fn a_day_idle_costs_nothing_on_any_link() {
     }
 }
 
+/// Makes of a UDP packet what the kernel hands over for a row of them, with so many bytes of the payload each.
+fn row_of_datagrams(mut frame: Vec<u8>, payload: &[u8], size: u16) -> (Vec<u8>, Offload) {
+    frame.truncate(14 + 20 + 8);
+    frame.extend_from_slice(payload);
+    let total = u16::try_from(frame.len() - 14).unwrap();
+    frame[16..18].copy_from_slice(&total.to_be_bytes());
+    frame[38..40].copy_from_slice(&(total - 20).to_be_bytes());
+    let checksum = Some(Checksum { start: 34, offset: 6 });
+    (frame, Offload { checksum, segments: Some(Segments { kind: SegmentKind::Udp, size }) })
+}
+
 #[test]
 fn a_row_of_segments_leaves_as_one_row_of_datagrams() {
     let mut duo = Duo::new(Links::Udp);
     duo.send(0, 1);
     duo.seconds(1);
     duo.delivered[1].clear();
-    let mut frame = packet(0, 2, 8);
-    // A UDP datagram becomes a row of 40 with 1000 bytes each.
     let payload: Vec<u8> = (0..40_000_u32).map(|at| at.to_le_bytes()[0]).collect();
-    frame.truncate(14 + 20 + 8);
-    frame.extend_from_slice(&payload);
-    let total = u16::try_from(frame.len() - 14).unwrap();
-    frame[16..18].copy_from_slice(&total.to_be_bytes());
-    frame[38..40].copy_from_slice(&(total - 20).to_be_bytes());
-    let offload = Offload {
-        checksum: Some(Checksum { start: 34, offset: 6 }),
-        segments: Some(Segments { kind: SegmentKind::Udp, size: 1000 }),
-    };
+    let (frame, offload) = row_of_datagrams(packet(0, 2, 8), &payload, 1000);
     duo.nodes[0].handle_device_offload(&frame, offload, duo.now);
     let mut rows = 0;
     let now = duo.now;

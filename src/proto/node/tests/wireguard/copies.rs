@@ -100,20 +100,8 @@ fn copies_go_by_another_cable_as_well() {
 
 #[test]
 fn each_packet_of_a_row_is_copied_as_itself() {
-    let row = || {
-        let mut frame = packet(0, 7, 8);
-        frame.truncate(14 + 20 + 8);
-        let payload: Vec<u8> = (0..2000_u32).map(|at| (at / 500 + 1).to_le_bytes()[0]).collect();
-        frame.extend_from_slice(&payload);
-        let total = u16::try_from(frame.len() - 14).unwrap();
-        frame[16..18].copy_from_slice(&total.to_be_bytes());
-        frame[38..40].copy_from_slice(&(total - 20).to_be_bytes());
-        let offload = Offload {
-            checksum: Some(Checksum { start: 34, offset: 6 }),
-            segments: Some(Segments { kind: SegmentKind::Udp, size: 500 }),
-        };
-        (frame, offload)
-    };
+    let payload: Vec<u8> = (0..2000_u32).map(|at| (at / 500 + 1).to_le_bytes()[0]).collect();
+    let row = || row_of_datagrams(packet(0, 7, 8), &payload, 500);
     // Whether the cable is slow or brings no answer: some of the row arrive before the copies, some after, each once.
     for slow in [true, false] {
         let befall = |duo: &mut Duo| {
